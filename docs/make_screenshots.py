@@ -1,0 +1,96 @@
+"""Take the pictures of the user guide: a real viewer, the sample pair, the fuse widget.
+
+Run it where there is a screen, or ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py FOLDER``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+from qtpy.QtCore import QEventLoop, QTimer
+
+from napari_irvisfuse._widgets.launch import FuseDemo, open_demo
+
+TIMEOUT_MS = 120_000
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Let the viewer live until something is done."""
+    loop, check, limit = QEventLoop(), QTimer(), QTimer()
+    check.timeout.connect(lambda: loop.quit() if done() else None)
+    limit.setSingleShot(True)
+    limit.timeout.connect(loop.quit)
+    check.start(20)
+    limit.start(TIMEOUT_MS)
+    loop.exec()
+    if not done():
+        raise SystemExit("The viewer did not get ready in time.")
+
+
+def pause(milliseconds: int = 400) -> None:
+    """Let the canvas draw."""
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
+
+
+def take(viewer: napari.Viewer, path: Path) -> None:
+    """Save the whole window."""
+    pause()
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    print(path)
+
+
+def show_only(viewer: napari.Viewer, *titles: str) -> None:
+    """Show the layers whose names end so, and no others."""
+    for layer in viewer.layers:
+        layer.visible = any(layer.name.endswith(title) or layer.name == title for title in titles)
+    shown = [layer for layer in viewer.layers if layer.visible]
+    viewer.layers.selection.active = shown[-1] if shown else None
+
+
+def pictures(demo: FuseDemo, folder: Path, prefix: str) -> None:
+    """Take the three pictures of one demo."""
+    viewer = demo.viewer
+    wait_until(lambda: demo.widget.ready and not demo.widget.running and len(viewer.layers) > 2)
+    viewer.reset_view()
+    fused = next(layer for layer in viewer.layers if layer.name.startswith("fused"))
+    show_only(viewer, fused.name)
+    take(viewer, folder / f"{prefix}fused.png")
+
+    show_only(viewer, "Fused detail")
+    take(viewer, folder / f"{prefix}detail.png")
+
+    show_only(viewer, "infrared", "visible", fused.name, "Visible share of the base")
+    viewer.grid.enabled = True
+    viewer.grid.stride = -1
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}inside.png")
+    viewer.grid.enabled = False
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "images")
+    parser.add_argument("--method", default="wls")
+    parser.add_argument("--size", default="1400x880", help="of the window, width x height")
+    parser.add_argument("--prefix", default="", help="of the file names")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+
+    from napari_irvisfuse.samples.scene import colour_pair
+
+    ir, visible = colour_pair()
+    demo = open_demo(ir, visible, arguments.method, {})
+    width, height = (int(part) for part in arguments.size.split("x"))
+    demo.viewer.window.resize(width, height)
+    pictures(demo, arguments.folder, arguments.prefix)
+    demo.viewer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Fuse an infrared and a visible image of one scene, and look inside.
+
+>>> import napari_irvisfuse as nif
+>>> result = nif.fuse("ir.png", "visible.png", method="wls")  # doctest: +SKIP
+
+Importing this package imports neither torch nor napari: each name below loads what it needs when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import Cancelled, FusionError
+    from .images.files import read_image, write_image
+    from .images.pair import ImagePair
+    from .methods import methods
+    from .methods.base import Map, MethodInfo, ParameterInfo
+    from .pipeline import FusionResult, FusionSession, fuse
+    from .recipe import Recipe
+
+__all__ = [
+    "Cancelled",
+    "FusionError",
+    "FusionResult",
+    "FusionSession",
+    "ImagePair",
+    "Map",
+    "MethodInfo",
+    "ParameterInfo",
+    "Recipe",
+    "fuse",
+    "methods",
+    "read_image",
+    "write_image",
+]
+
+_HOME = {
+    "Cancelled": "errors",
+    "FusionError": "errors",
+    "FusionResult": "pipeline",
+    "FusionSession": "pipeline",
+    "ImagePair": "images.pair",
+    "Map": "methods.base",
+    "MethodInfo": "methods.base",
+    "ParameterInfo": "methods.base",
+    "Recipe": "recipe",
+    "fuse": "pipeline",
+    "methods": "methods",
+    "read_image": "images.files",
+    "write_image": "images.files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-irvisfuse")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

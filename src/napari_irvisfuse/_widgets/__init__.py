@@ -1,0 +1,1 @@
+"""The dock widgets: the only place that knows napari, magicgui and Qt."""

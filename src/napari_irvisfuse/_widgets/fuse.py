@@ -1,0 +1,283 @@
+"""The fuse widget: choose two layers and a method, press Run, look inside, turn knobs while the result follows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import Container
+
+from napari_irvisfuse.errors import ParameterError
+from napari_irvisfuse.recipe import Recipe
+
+from . import fusion_jobs, settings
+from .fuse_view import FuseView
+from .fusion_runs import FusionRuns, in_words
+from .jobs import JobRunner
+from .layers import problem_with
+from .qt_parts import single_shot
+from .recipe_menu import RecipeMenu
+from .viewer_link import ViewerLink
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from .fusion_jobs import Catalogue, Facts, Request
+
+__all__ = ["FuseWidget"]
+
+_log = logging.getLogger(__name__)
+_NAME = "fuse"
+_FOLLOW_MS, _SAVE_MS = 50, 500
+_LOADING = "Loading methods…"
+
+
+class FuseWidget(Container):
+    """Fuse an infrared and a visible layer.
+
+    Parameters
+    ----------
+    viewer
+        A viewer, or a :class:`napari.components.ViewerModel` without a window.
+
+    Notes
+    -----
+    Nothing is computed on the GUI thread; even torch is imported in a job. Only bound methods are connected: a dock
+    that is closed sends no closeEvent, and a widget that Qt's signals kept alive would never end.
+    """
+
+    # napari recognises the parameter by the text of its annotation
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(labels=False)
+        self._viewer = viewer
+        self._run_when_ready = self._docked = False
+        self.view = FuseView(viewer, self.native)
+        self.runs = FusionRuns(viewer, self.view, self.native)
+        self.recipes = RecipeMenu(self.view, request=self.request, recipe=self.recipe, tell=self._tell)
+        self._lookups = JobRunner(self.native, "Loading the fusion methods")
+        self._link = ViewerLink(viewer)
+        self._follow_timer = single_shot(self.native, _FOLLOW_MS, self._follow)
+        self._save_timer = single_shot(self.native, _SAVE_MS, self._save)
+        self.view.restore(_initial_state())
+        self._connect()
+        self._lookups.start(fusion_jobs.load_catalogue, on_success=self._on_catalogue, on_failure=self._on_no_catalogue)
+        self._refresh()
+
+    # -- what others may ask for -----------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether the methods are loaded."""
+        return self.view.ready
+
+    @property
+    def running(self) -> bool:
+        """Whether a fusion is running."""
+        return self.runs.running
+
+    @property
+    def message(self) -> str:
+        """The sentence shown above the button."""
+        return self.view.run_bar.message.text
+
+    def choose(self, method: str, parameters: Mapping[str, Any] | None = None, *, show: str | None = None) -> None:
+        """Choose a method, its parameters and which maps to add.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown method or parameter. While the methods are loading, it is shown in the widget later.
+        """
+        self.view.choose_method(method, parameters)
+        if show is not None:
+            self.view.show_box.value = show
+
+    def run(self) -> None:
+        """Fuse the two layers with what is chosen; while the methods are still loading, as soon as they are."""
+        if not self.ready:
+            self._run_when_ready = True
+            return
+        request = self.request()
+        if request is None or self._problem():
+            self._refresh()
+            return
+        self.view.layers.keep()
+        self.runs.run(request)
+
+    def cancel(self) -> None:
+        """Stop what is running."""
+        self.runs.cancel()
+
+    def request(self) -> Request | None:
+        """Return what Run would do, None if layers are missing or a setting is half typed."""
+        ir, visible = self.view.layers.ir, self.view.layers.visible
+        if ir is None or visible is None or not self.ready:
+            return None
+        step = tuple(int(index) for index in self._viewer.dims.current_step)
+        try:
+            return fusion_jobs.Request(ir, visible, step, weights=self.view.weights.path, **self.view.choices())
+        except ParameterError:
+            return None
+
+    def recipe(self) -> Recipe:
+        """Return the recipe of the result shown, or of the settings if they are others."""
+        request, outcome = self.request(), self.runs.outcome
+        if outcome is not None and request is not None and request.key == outcome.request.key:
+            return outcome.result.recipe  # knows the versions and the weights' hash
+        return Recipe(**self.view.choices())
+
+    # -- loading and looking up ------------------------------------------------------------------------------------
+
+    def _on_catalogue(self, catalogue: Catalogue) -> None:
+        self.view.offer(catalogue)
+        self._refresh()
+        if self._run_when_ready:
+            self._run_when_ready = False
+            self.run()
+
+    def _on_no_catalogue(self, error: BaseException) -> None:
+        _log.error("The fusion methods cannot be loaded", exc_info=error)
+        self._tell(f"The fusion methods cannot be loaded. {in_words(error)}", trouble=True)
+
+    def _look_up(self) -> None:
+        choices = self.view.choices()
+        self._lookups.start(
+            partial(
+                fusion_jobs.look_up,
+                choices["method"],
+                choices["parameters"],
+                self.view.weights.path,
+                choices["device"],
+                choices["precision"],
+            ),
+            on_success=self._on_facts,
+            on_failure=self._on_no_facts,
+        )
+
+    def _on_facts(self, facts: Facts) -> None:
+        self.view.device.explain(facts.device)
+        self.view.weights.tell(facts.weights)
+
+    def _on_no_facts(self, error: BaseException) -> None:
+        _log.error("Device and weights cannot be described", exc_info=error)
+        self.view.device.explain(in_words(error))
+
+    # -- edits and messages ----------------------------------------------------------------------------------------
+
+    def _on_edited(self, what: str) -> None:
+        self.runs.trouble = self.runs.said = ""
+        self._save_timer.start()
+        needs_weights = self.view.method is not None and self.view.method.needs_weights
+        if self.ready and (what in ("method", "device", "weights") or (what == "parameters" and needs_weights)):
+            self._look_up()
+        if what == "show":
+            self.runs.show_other_maps()
+        self._follow_soon()
+        self._refresh()
+
+    def _follow_soon(self) -> None:
+        if self.runs.outcome is not None:
+            self._follow_timer.start()
+
+    def _follow(self) -> None:
+        self.runs.follow(self.request())
+        self._refresh()
+
+    def _problem(self) -> str:
+        """Why Run cannot be pressed; empty if it can."""
+        if not self.ready:
+            return _LOADING
+        try:
+            self.view.choices()
+        except ParameterError:
+            return "An intensity window needs two numbers, the first smaller than the second: see Advanced."
+        return problem_with(self.view.layers.ir, self.view.layers.visible) or ""
+
+    def _refresh(self) -> None:
+        """Bring button and message up to date; of several sentences the most urgent one is shown."""
+        bar, runs, problem = self.view.run_bar, self.runs, self._problem()
+        bar.allow(problem)
+        if bar.running:
+            return
+        notes = runs.outcome.result.notes if runs.outcome is not None and not runs.stale else ()
+        if runs.trouble:
+            bar.message.say(runs.trouble, "error")
+        elif problem:
+            bar.message.say(problem, "warning" if self.ready else "note")
+        elif runs.said:
+            bar.message.say(" ".join((runs.said, *notes)), "note" if notes else "success")
+        elif runs.stale:
+            bar.message.say(runs.stale, "warning")
+        else:
+            bar.message.say(" ".join(notes), "note")
+
+    def _tell(self, text: str, *, trouble: bool = False) -> None:
+        self.runs.trouble, self.runs.said = (text, "") if trouble else ("", text)
+        self._refresh()
+
+    # -- the viewer, and the end -----------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self.view.edited.connect(self._on_edited)
+        self.view.run_bar.run_asked.connect(self.run)
+        self.view.run_bar.cancel_asked.connect(self.cancel)
+        self.runs.added.connect(self._on_added)
+        self.runs.finished.connect(self._on_finished)
+        self._link.layers_changed.connect(self._on_layers_changed)
+        self._link.step_changed.connect(self._follow_soon)
+        self._link.data_changed.connect(self._on_data_changed)
+        self._link.attach()
+        self.native_parent_changed.connect(self._on_parent_changed)
+        self.native.destroyed.connect(self._on_destroyed)
+
+    def _on_added(self) -> None:
+        assert self.runs.outcome is not None
+        request = self.runs.outcome.request
+        self._link.watch((request.ir, request.visible))
+
+    def _on_finished(self) -> None:
+        if not self.runs.trouble:
+            self.runs.follow(self.request())  # settings may have changed meanwhile
+        self._refresh()
+
+    def _on_layers_changed(self) -> None:
+        self.view.layers.refresh()
+        self._refresh()
+
+    def _on_data_changed(self) -> None:
+        self.runs.forget()
+        self._follow_soon()
+        self._refresh()
+
+    def _on_parent_changed(self, _: Any = None) -> None:
+        """Stop when a dock lets go of the widget, go on if it is docked again."""
+        if self.native.parent() is not None:
+            self._docked = True
+            self._link.attach()
+            self._on_layers_changed()
+        elif self._docked:
+            self._docked = False
+            self._save()
+            self.runs.cancel()
+            self.runs.forget()
+            self._lookups.cancel()
+            self._link.detach()
+
+    def _on_destroyed(self, _: Any = None) -> None:
+        self._link.detach()
+
+    def _save(self) -> None:
+        if settings.preference("remember_settings"):
+            settings.save(_NAME, self.view.state())
+
+
+def _initial_state() -> dict[str, Any]:
+    """Return what was chosen last time, on top of the preferences."""
+    preferred = {
+        "method": settings.preference("default_method"),
+        "device": settings.preference("device"),
+        "show": settings.preference("maps"),
+    }
+    return {**preferred, **settings.load(_NAME)} if settings.preference("remember_settings") else preferred

@@ -1,0 +1,188 @@
+"""What the fuse widget does in its jobs' threads: plain functions on plain values, without Qt.
+
+torch is imported here and nowhere earlier, inside the functions: it takes seconds that the GUI thread has not got.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_irvisfuse.recipe import Recipe
+
+from .layers import pair_from_layers
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_irvisfuse.images.pair import Output
+    from napari_irvisfuse.images.ranges import WindowSpec
+    from napari_irvisfuse.methods.base import MethodInfo
+    from napari_irvisfuse.pipeline import FusionResult, FusionSession
+    from napari_irvisfuse.types import Cancel, Progress
+
+__all__ = ["Catalogue", "Facts", "Outcome", "Request", "follow", "load_catalogue", "look_up", "run"]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What can be chosen: the methods by name, and the devices of this machine."""
+
+    methods: Mapping[str, MethodInfo]
+    default_method: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a choice means here: the device in words, and where the method's weights are (empty: it needs none)."""
+
+    device: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that decides a result, as the widget shows it when Run is pressed."""
+
+    ir: Image
+    visible: Image
+    step: tuple[int, ...]
+    method: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    ir_window: WindowSpec = "auto"
+    visible_window: WindowSpec = "auto"
+    output: Output = "visible"
+
+    @property
+    def scene(self) -> tuple[Any, ...]:
+        """What a session stands on: with another scene it is of no use."""
+        plane = tuple(self.step[-max(self.ir.ndim, self.visible.ndim) : -2])
+        return self.ir, self.visible, plane, self.ir_window, self.visible_window, self.device, self.precision
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What has to be equal for the results to be equal."""
+        return self.scene, self.method, dict(self.parameters), self.weights, self.output
+
+    def as_python(self) -> str:
+        """Return code for napari's console, or for a script with a ``viewer``, that gives the same result."""
+        recipe = Recipe(
+            method=self.method,
+            parameters=dict(self.parameters),
+            device=self.device,
+            precision=self.precision,
+            ir_window=self.ir_window,
+            visible_window=self.visible_window,
+            output=self.output,
+        )
+        code = recipe.as_python(
+            f"ir={_expression(self.ir, self.step)}", f"visible={_expression(self.visible, self.step)}"
+        )
+        # a recipe leaves the device to whoever replays it and names no local files; this code runs here
+        extra = {"device": self.device} if self.device != "auto" else {}
+        extra |= {"weights": self.weights} if self.weights else {}
+        lines = "".join(f"    {key}={value!r},\n" for key, value in extra.items())
+        return code.removesuffix(")\n") + lines + ")\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A result, and the session that can answer the next small change."""
+
+    request: Request
+    session: FusionSession
+    result: FusionResult
+    seconds: float
+
+
+def load_catalogue(progress: Progress, cancelled: Cancel) -> Catalogue:
+    """Import what takes long, and list methods and devices."""
+    progress(0, 0, "Loading methods")
+    from napari_irvisfuse.devices import available_devices
+    from napari_irvisfuse.methods import methods
+    from napari_irvisfuse.pipeline import DEFAULT_METHOD
+
+    return Catalogue(methods(), DEFAULT_METHOD, tuple(available_devices()))
+
+
+def look_up(
+    method: str,
+    parameters: Mapping[str, Any],
+    weights: str | None,
+    device: str,
+    precision: str,
+    progress: Progress,
+    cancelled: Cancel,
+) -> Facts:
+    """Say what device, precision and weights mean on this machine."""
+    from napari_irvisfuse.devices import choose
+    from napari_irvisfuse.errors import DeviceError
+    from napari_irvisfuse.methods import get_method
+
+    try:
+        explanation = choose(device, precision).explanation
+    except DeviceError as error:
+        explanation = str(error)
+    chosen = get_method(method)
+    name = chosen.weights_name(chosen.parameters(**parameters)) if weights is None else None
+    return Facts(explanation, _describe_weights(name) if name else "")
+
+
+def run(request: Request, previous: FusionSession | None, progress: Progress, cancelled: Cancel) -> Outcome:
+    """Read the layers and fuse them; the previous session is dropped once the new one has a result."""
+    from napari_irvisfuse.pipeline import FusionSession
+
+    start = time.perf_counter()
+    progress(0, 0, "Reading the layers")
+    pair = pair_from_layers(
+        request.ir,
+        request.visible,
+        ir_window=request.ir_window,
+        visible_window=request.visible_window,
+        step=request.step,
+        dtype="float64" if request.precision == "float64" else "float32",  # as nif.fuse does
+    )
+    session = FusionSession(pair, device=request.device, precision=request.precision)
+    result = _fuse(session, request, progress, cancelled)
+    if previous is not None:
+        previous.forget()
+    return Outcome(request, session, result, time.perf_counter() - start)
+
+
+def follow(request: Request, session: FusionSession, progress: Progress, cancelled: Cancel) -> Outcome:
+    """Answer a change of live parameters from what the session has kept."""
+    start = time.perf_counter()
+    result = _fuse(session, request, progress, cancelled)
+    return Outcome(request, session, result, time.perf_counter() - start)
+
+
+def _describe_weights(name: str) -> str:
+    return name
+
+
+def _fuse(session: FusionSession, request: Request, progress: Progress, cancelled: Cancel) -> FusionResult:
+    return session.fuse(
+        request.method,
+        weights=request.weights,
+        output=request.output,
+        progress=progress,
+        cancelled=cancelled,
+        **request.parameters,
+    )
+
+
+def _expression(layer: Image, step: tuple[int, ...]) -> str:
+    """Return Python for the plane of a layer that is fused."""
+    name = json.dumps(layer.name, ensure_ascii=False)  # a Python string too, in double quotes
+    data = f"viewer.layers[{name}].data"
+    if layer.multiscale:
+        data += "[0]"
+    plane = step[-layer.ndim : -2]
+    return f"{data}[{', '.join(str(index) for index in plane)}]" if plane else data

@@ -1,0 +1,194 @@
+"""The fuse widget's results: running, following live changes, and knowing when what is shown is out of date."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_irvisfuse.errors import FusionError
+
+from . import fusion_jobs
+from .fuse_view import REPLACE, FuseView
+from .jobs import JobRunner
+from .layers import add_result, update_result
+from .qt_parts import single_shot
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+    from qtpy.QtWidgets import QWidget
+
+    from napari_irvisfuse.pipeline import FusionSession
+
+    from .fusion_jobs import Outcome, Request
+
+__all__ = ["FusionRuns", "in_words"]
+
+_log = logging.getLogger(__name__)
+_SLOW_MS = 300
+_OTHER_SETTINGS = "The result shown was made with other settings: press Run to bring it up to date."
+_OTHER_IMAGES = "The images have changed since the last run: press Run to bring the result up to date."
+
+
+class FusionRuns:
+    """Runs fusions of one widget, and keeps the last result and the session behind it.
+
+    Parameters
+    ----------
+    viewer
+        Gets the layers.
+    view
+        Says which layers to add, and shows the progress.
+    owner
+        When it is destroyed, the running job is cancelled.
+
+    Attributes
+    ----------
+    finished
+        Nothing runs any more; :attr:`outcome`, :attr:`trouble` and :attr:`said` tell how it ended.
+    added
+        A run, not a live update, has added its layers.
+    outcome
+        The last result, None before the first.
+    trouble, said, stale
+        Sentences for the user, or empty: what went wrong, what was done, why the result shown is out of date.
+    """
+
+    finished = Signal()
+    added = Signal()
+
+    def __init__(self, viewer: ViewerModel, view: FuseView, owner: QWidget) -> None:
+        self._viewer, self._view = viewer, view
+        self._jobs = JobRunner(owner)
+        self._slow = single_shot(owner, _SLOW_MS, self._show_slow)
+        self._session: FusionSession | None = None
+        self._layers: list[Layer] = []
+        self.outcome: Outcome | None = None
+        self.trouble = self.said = self.stale = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether a run or a live update is under way."""
+        return self._jobs.running
+
+    def run(self, request: Request) -> None:
+        """Fuse from the start, whatever is kept: the images may have been changed in place."""
+        self.trouble = self.said = ""
+        self._view.run_bar.started()
+        self._view.run_bar.message.say("")
+        self._jobs.start(
+            partial(fusion_jobs.run, request, self._session),
+            on_progress=self._view.run_bar.progress,
+            on_success=self._on_run,
+            on_failure=self._on_failure,
+            on_cancel=self._on_cancel,
+            on_finish=self._on_finish,
+        )
+
+    def follow(self, request: Request | None) -> None:
+        """Answer a change of settings from what the session has kept, or note that the result is out of date."""
+        if self.outcome is None or self._view.run_bar.running:
+            return
+        self.stale = ""
+        session, before = self._session, self.outcome.request
+        if session is None:
+            self.stale = _OTHER_IMAGES
+        elif request is None or request.scene != before.scene:
+            self.stale = _OTHER_SETTINGS
+        elif request.key != before.key:
+            if session.is_live(request.method, request.parameters, request.weights):
+                self._start_following(request, session)
+            else:
+                self.stale = _OTHER_SETTINGS
+
+    def show_other_maps(self) -> None:
+        """Add or remove maps of the result that is there: nothing has to be computed for it."""
+        if self.outcome is not None and not self.running:
+            self._add(self.outcome, replace=True)
+
+    def cancel(self) -> None:
+        """Stop what is running."""
+        if self._jobs.running:
+            self._view.run_bar.stopping()
+            self._jobs.cancel()
+
+    def forget(self) -> None:
+        """Drop what is kept for live changes, and give its memory back."""
+        session, self._session = self._session, None
+        # a running job may be using it; then its memory goes with the job
+        if session is not None and not self._jobs.running:
+            session.forget()
+
+    def _start_following(self, request: Request, session: FusionSession) -> None:
+        self.trouble = ""
+        self._slow.start()
+        self._jobs.start(
+            partial(fusion_jobs.follow, request, session),
+            on_progress=self._on_follow_progress,
+            on_success=self._on_followed,
+            on_failure=self._on_failure,
+            on_cancel=self._on_follow_cancel,
+            on_finish=self._on_finish,
+        )
+
+    def _add(self, outcome: Outcome, *, replace: bool) -> None:
+        request = outcome.request
+        self._layers = add_result(
+            self._viewer,
+            outcome.result,
+            request.ir,
+            request.visible,
+            show=self._view.show_box.value,
+            replace=replace,
+        )
+
+    def _on_run(self, outcome: Outcome) -> None:
+        self._session, self.outcome, self.stale = outcome.session, outcome, ""
+        self._add(outcome, replace=self._view.replace_box.value == REPLACE)
+        height, width = outcome.result.fused.shape[:2]
+        self.said = f"{width} × {height} pixels fused in {outcome.seconds:.2g} s."
+        self.added.emit()
+
+    def _on_followed(self, outcome: Outcome) -> None:
+        self.outcome, self.said = outcome, ""
+        update_result([layer for layer in self._layers if layer in self._viewer.layers], outcome.result)
+
+    def _on_failure(self, error: BaseException) -> None:
+        if not isinstance(error, FusionError):
+            _log.error("Fusion failed", exc_info=error)
+        self.trouble = in_words(error)
+
+    def _on_cancel(self) -> None:
+        if not self.running:  # otherwise a newer job has taken its place
+            self.said = "Cancelled; nothing was changed."
+
+    def _on_follow_cancel(self) -> None:
+        if not self.running:
+            self.stale = _OTHER_SETTINGS
+
+    def _on_finish(self) -> None:
+        if self.running:
+            return
+        self._slow.stop()
+        self._view.run_bar.finished()
+        self.finished.emit()
+
+    def _on_follow_progress(self, done: int, total: int, message: str) -> None:
+        if self._view.run_bar.running:
+            self._view.run_bar.progress(done, total, message)
+
+    def _show_slow(self) -> None:
+        """Most live updates are over before a progress bar could be read; the others get one."""
+        if self._jobs.running and not self._view.run_bar.running:
+            self._view.run_bar.started()
+
+
+def in_words(error: BaseException) -> str:
+    """Return one sentence for the user."""
+    if isinstance(error, FusionError):
+        return str(error)
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"Something unexpected went wrong ({type(error).__name__}: {first})."

@@ -1,0 +1,110 @@
+"""Taking settings out of the fuse widget and back in: Python code and recipe files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from napari_irvisfuse.errors import FusionError
+from napari_irvisfuse.recipe import Recipe
+
+if TYPE_CHECKING:
+    from .fuse_view import FuseView
+    from .fusion_jobs import Request
+
+__all__ = ["RecipeMenu"]
+
+_FILTER = "Recipes (*.yaml *.yml *.json);;All files (*)"
+
+
+class _Tell(Protocol):
+    def __call__(self, text: str, *, trouble: bool = False) -> None: ...
+
+
+class RecipeMenu:
+    """The entries of the menu beside Run.
+
+    Parameters
+    ----------
+    view
+        The controls.
+    request
+        Returns what Run would do, or None.
+    recipe
+        Returns the recipe of what is shown or set.
+    tell
+        Shows a sentence in the widget.
+    """
+
+    def __init__(
+        self,
+        view: FuseView,
+        *,
+        request: Callable[[], Request | None],
+        recipe: Callable[[], Recipe],
+        tell: _Tell,
+    ) -> None:
+        self._view, self._request, self._recipe, self._tell = view, request, recipe, tell
+        bar = view.run_bar
+        bar.add_action("Copy as Python", self.copy_as_python, "Code for the console that gives the same result")
+        bar.add_action("Save recipe…", self._on_save, "A small file that the command line and Python replay")
+        bar.add_action("Load recipe…", self._on_load, "Take over method, parameters, windows and precision")
+        bar.add_separator()
+        bar.add_action("Reset all settings", self.reset, "Everything but the layers and the method")
+
+    def copy_as_python(self, _: bool = False) -> str:
+        """Put Python code for the current settings on the clipboard, and return it."""
+        request = self._request()
+        if request is None:
+            self._tell("Choose two layers first: the code names them.", trouble=True)
+            return ""
+        code = request.as_python()
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(code)
+        self._tell("Python code for these settings is on the clipboard.")
+        return code
+
+    def save(self, path: str | Path) -> None:
+        """Write the settings as a recipe; what is wrong is said in the widget."""
+        try:
+            saved = self._recipe().save(path)
+        except FusionError as error:
+            self._tell(str(error), trouble=True)
+        else:
+            self._tell(f"Recipe saved as {saved.name}.")
+
+    def load(self, path: str | Path) -> None:
+        """Take method, parameters, windows and precision from a recipe; what is wrong is said in the widget."""
+        view = self._view
+        try:
+            recipe = Recipe.load(path)
+            view.choose_method(recipe.method, recipe.parameters)
+        except FusionError as error:
+            self._tell(str(error), trouble=True)
+            return
+        # the device is chosen anew: a recipe made on a GPU is replayed on a laptop
+        view.device.choose(view.device.device, recipe.precision)
+        view.ir_window.value, view.visible_window.value = recipe.ir_window, recipe.visible_window
+        view.output_box.value = recipe.output
+        self._tell(f"Settings taken from {Path(path).name}.")
+
+    def reset(self, _: bool = False) -> None:
+        """Put all settings but the layers and the method back to their defaults."""
+        self._view.reset()
+        self._tell("All settings are back at their defaults.")
+
+    def _on_save(self, _: bool = False) -> None:
+        method = self._view.method
+        name = f"{method.name if method is not None else 'fusion'}.yaml"
+        path, _kind = QFileDialog.getSaveFileName(self._view.run_bar.native, "Save recipe", name, _FILTER)
+        if path:
+            self.save(path if Path(path).suffix else f"{path}.yaml")
+
+    def _on_load(self, _: bool = False) -> None:
+        path, _kind = QFileDialog.getOpenFileName(self._view.run_bar.native, "Load recipe", "", _FILTER)
+        if path:
+            self.load(path)

@@ -1,0 +1,87 @@
+"""What the fuse widget wants to hear from the viewer, and the end of listening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+__all__ = ["ViewerLink"]
+
+_LIST_EVENTS = ("inserted", "removed", "reordered", "renamed")
+
+
+class ViewerLink:
+    """Connections to a viewer that can be cut and made again.
+
+    A dock widget that is closed with its "x" is neither told nor destroyed at once, so its owner cuts them when the
+    widget loses its window.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+
+    Attributes
+    ----------
+    layers_changed
+        Layers came, went, moved or have another name.
+    step_changed
+        Another frame is shown.
+    data_changed
+        A watched layer has other data.
+    """
+
+    layers_changed = Signal()
+    step_changed = Signal()
+    data_changed = Signal()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._watched: list[Layer] = []
+        self._attached = False
+
+    def attach(self) -> None:
+        """Start listening."""
+        if self._attached:
+            return
+        self._attached = True
+        events = self._viewer.layers.events
+        for name in _LIST_EVENTS:
+            getattr(events, name).connect(self._on_layers)
+        self._viewer.dims.events.current_step.connect(self._on_step)
+
+    def detach(self) -> None:
+        """Stop listening, to the watched layers too."""
+        self.watch(())
+        if not self._attached:
+            return
+        self._attached = False
+        events = self._viewer.layers.events
+        for name in _LIST_EVENTS:
+            getattr(events, name).disconnect(self._on_layers)
+        self._viewer.dims.events.current_step.disconnect(self._on_step)
+
+    def watch(self, layers: Iterable[Layer]) -> None:
+        """Listen to the data of these layers, and of no others."""
+        for layer in self._watched:
+            layer.events.data.disconnect(self._on_data)
+        self._watched = list(layers)
+        # ``events.set_data`` would also tell of a refresh after an in-place change, but it is emitted as well whenever
+        # a layer is shown or sliced: it would throw results away that are still good. Run always reads afresh.
+        for layer in self._watched:
+            layer.events.data.connect(self._on_data)
+
+    def _on_layers(self, _: Any = None) -> None:
+        self.layers_changed.emit()
+
+    def _on_step(self, _: Any = None) -> None:
+        self.step_changed.emit()
+
+    def _on_data(self, _: Any = None) -> None:
+        self.data_changed.emit()

@@ -1,0 +1,153 @@
+"""``irvisfuse fuse``: two files in, one file out, and the maps if they are wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import echo_json, interruptible, progress_bar
+
+__all__ = ["EXAMPLES", "fuse"]
+
+EXAMPLES = """Examples:
+
+- `irvisfuse fuse ir.png visible.png -o fused.png`
+- `irvisfuse fuse ir.tif vis.tif -o out.tif --param iterations=6 --maps maps --save-recipe wls.yaml`
+- `irvisfuse fuse ir2.tif vis2.tif -o out2.tif --recipe wls.yaml`
+"""
+
+_INPUT, _METHOD, _COMPUTE, _RESULT = "Images", "Method", "Computing", "Results"
+
+
+def fuse(
+    ir: Annotated[Path, typer.Argument(metavar="IR", help="Infrared image: PNG, TIFF, JPEG …")],
+    visible: Annotated[Path, typer.Argument(metavar="VISIBLE", help="Visible image of the same size, grey or colour.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Fused image, PNG or TIFF, in the visible image's bit depth and colour.",
+            rich_help_panel=_RESULT,
+        ),
+    ],
+    method: Annotated[
+        str | None,
+        typer.Option("--method", "-m", help="See `irvisfuse methods`; wls if not given.", rich_help_panel=_METHOD),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param",
+            "-p",
+            metavar="NAME=VALUE",
+            help="A parameter of the method, see `irvisfuse methods NAME`; may be repeated.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="A named set of parameters; --param changes single ones.", rich_help_panel=_METHOD),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Repeat a saved recipe; options given beside it win.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A weights file of your own in place of the published one.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
+    ir_window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WINDOW",
+            help="Infrared values that become black and white: auto, full, data, percentile, or two numbers LOW,HIGH.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    visible_window: Annotated[
+        str | None,
+        typer.Option(metavar="WINDOW", help="The same for the visible image.", rich_help_panel=_INPUT),
+    ] = None,
+    grey: Annotated[
+        bool | None,
+        typer.Option(
+            "--grey/--colour",
+            "--luma",
+            help="Write the fused luma alone, or with the visible image's colour (the default).",
+            rich_help_panel=_RESULT,
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …, mps.", rich_help_panel=_COMPUTE)] = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, float32, bfloat16, float16, or float64 for exactly repeatable numbers.",
+            rich_help_panel=_COMPUTE,
+        ),
+    ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also write every map as TIFF, with maps.json to tell what they are.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    save_recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write how it was made, as YAML (or JSON if the name ends in .json).",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=_RESULT)
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON on stdout.", rich_help_panel=_RESULT)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.", rich_help_panel=_RESULT)] = False,
+) -> None:
+    """Fuse an infrared and a visible image of one scene.
+
+    Both images have to be of one size and show the same view. Nothing is written unless everything went well.
+    """
+    from .request import Choices, Request, Targets
+
+    request = Request.prepare(
+        (ir, visible),
+        Targets(output, maps, save_recipe, overwrite),
+        Choices(
+            method=method,
+            preset=preset,
+            parameters=tuple(param or ()),
+            recipe=recipe,
+            weights=weights,
+            device=device,
+            precision=precision,
+            ir_window=ir_window,
+            visible_window=visible_window,
+            output=None if grey is None else "luma" if grey else "visible",
+        ),
+    )
+    with interruptible() as cancelled, progress_bar(quiet=quiet) as progress:
+        report = request.run(progress, cancelled)
+    if not quiet:
+        for note in report.notes:
+            typer.echo(f"Note: {note}", err=True)
+    if as_json:
+        echo_json(report.to_dict())
+    elif not quiet:
+        typer.echo(report.line())

@@ -1,0 +1,242 @@
+"""What ``irvisfuse fuse`` was asked for: checked as a whole before the first pixel is computed, then carried out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import napari_irvisfuse as nif
+from napari_irvisfuse.errors import Cancelled, OutputError, ParameterError
+from napari_irvisfuse.images.files import check_output
+from napari_irvisfuse.images.pair import Output
+from napari_irvisfuse.methods import get_method
+from napari_irvisfuse.pipeline import DEFAULT_METHOD, FusionResult
+from napari_irvisfuse.recipe import Recipe
+from napari_irvisfuse.types import Cancel, Progress
+
+__all__ = ["Choices", "Report", "Request", "Targets", "parse_parameters"]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where results go."""
+
+    output: Path
+    maps: Path | None = None
+    recipe: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        # --output=~/x reaches us as it is: shells expand the ~ at the start of a word only
+        for name in ("output", "maps", "recipe"):
+            path = getattr(self, name)
+            object.__setattr__(self, name, path and path.expanduser())
+
+    def check(self, inputs: Sequence[Path]) -> None:
+        """Refuse early what could not be written at the end, and what would destroy something.
+
+        Raises
+        ------
+        OutputError
+            With one sentence.
+        """
+        listing = self.maps / "maps.json" if self.maps else None
+        for path in (self.output, self.recipe, listing):
+            if path is None:
+                continue
+            if path.is_dir():
+                raise OutputError(f"{path} is a folder: name a file.")
+            if path.exists() and any(path.samefile(item) for item in inputs if item.exists()):
+                raise OutputError(f"{path} is one of the inputs: choose another name.")
+            if path.exists() and not self.overwrite:
+                raise OutputError(f"{path} exists already: choose another name or add --overwrite.")
+        check_output(self.output, overwrite=self.overwrite)
+        if self.recipe and not self.recipe.parent.is_dir():
+            raise OutputError(f"There is no folder {self.recipe.parent} to write {self.recipe.name} into.")
+        if self.maps and self.maps.exists() and not self.maps.is_dir():
+            raise OutputError(f"{self.maps} is a file: name a folder for the maps.")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen on the command line; None where nothing was."""
+
+    method: str | None = None
+    preset: str | None = None
+    parameters: tuple[str, ...] = ()
+    recipe: Path | None = None
+    weights: Path | None = None
+    device: str = "auto"
+    precision: str | None = None
+    ir_window: str | None = None
+    visible_window: str | None = None
+    output: Output | None = None
+
+    def arguments(self, saved: Recipe | None) -> dict[str, Any]:
+        """Return arguments for :func:`~napari_irvisfuse.fuse`: the recipe's, then what was chosen beside it.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown method, preset or parameter, and for values that are not allowed.
+        """
+        base = saved or Recipe(DEFAULT_METHOD)
+        method = self.method or base.method
+        parameters: dict[str, Any] = {}
+        if self.preset is not None:
+            parameters["preset"] = self.preset
+        elif method == base.method:
+            # another method or a preset asks for a fresh start
+            parameters.update((str(name), value) for name, value in base.parameters.items())
+        parameters.update(parse_parameters(method, self.parameters))
+        chosen = {
+            "precision": self.precision,
+            "ir_window": self.ir_window,
+            "visible_window": self.visible_window,
+            "output": self.output,
+        }
+        return {
+            **{name: getattr(base, name) if value is None else value for name, value in chosen.items()},
+            "method": method,
+            "device": self.device,
+            "weights": self.weights,
+            **get_method(method).parameters(**parameters).to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done, for people in a line and for programs in full."""
+
+    result: FusionResult
+    targets: Targets
+    seconds: float
+    notes: tuple[str, ...]
+
+    def line(self) -> str:
+        """Return one line."""
+        recipe = self.result.recipe
+        height, width = self.result.fused.shape[:2]
+        made = f"{width}×{height} {self.result.fused.dtype}, {recipe.method}"
+        line = f"{self.targets.output}: {made} on {recipe.device} ({recipe.precision}) in {self.seconds:.2f} s"
+        return f"{line}; {len(self.result.maps)} maps in {self.targets.maps}" if self.targets.maps else line
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what goes into JSON."""
+        recipe = self.result.recipe.to_dict()
+        used = ("method", "parameters", "device", "precision", "weights", "weights_sha256", "versions")
+        folder = self.targets.maps
+        return {
+            "output": str(self.targets.output),
+            "shape": list(self.result.fused.shape),
+            "dtype": str(self.result.fused.dtype),
+            **{name: recipe[name] for name in used},
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 3),
+            "maps": {
+                name: {
+                    "title": item.title,
+                    "kind": item.kind,
+                    "group": item.group,
+                    "stride": item.stride,
+                    "file": str(folder / f"{name}.tif") if folder else None,
+                }
+                for name, item in self.result.maps.items()
+            },
+            "recipe": str(self.targets.recipe) if self.targets.recipe else None,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A fusion of two files that has been checked."""
+
+    ir: npt.NDArray[Any]
+    visible: npt.NDArray[Any]
+    targets: Targets
+    arguments: dict[str, Any]
+    saved: Recipe | None
+
+    @classmethod
+    def prepare(cls, inputs: tuple[Path, Path], targets: Targets, choices: Choices) -> Request:
+        """Check the targets first, then the choices, then the images: the cheapest first.
+
+        Raises
+        ------
+        FusionError
+            With one sentence about the first thing that is wrong.
+        """
+        targets.check([*inputs, *(path for path in (choices.recipe, choices.weights) if path is not None)])
+        saved = Recipe.load(choices.recipe) if choices.recipe else None
+        arguments = choices.arguments(saved)
+        ir, visible = (nif.read_image(path) for path in inputs)
+        if targets.output.suffix.lower() == ".png" and np.issubdtype(visible.dtype, np.floating):
+            raise OutputError(
+                f"The visible image holds {visible.dtype} numbers, which PNG cannot store:"
+                f" write {targets.output.with_suffix('.tif').name} instead."
+            )
+        return cls(ir, visible, targets, arguments, saved)
+
+    def run(self, progress: Progress, cancelled: Cancel) -> Report:
+        """Fuse, then write everything; the fused image last, so that where it is, the rest is too.
+
+        Raises
+        ------
+        FusionError
+            If it cannot be computed or written.
+        Cancelled
+            Before anything was written.
+        """
+        started = time.perf_counter()
+        result = nif.fuse(self.ir, self.visible, progress=progress, cancelled=cancelled, **self.arguments)
+        seconds = time.perf_counter() - started
+        if cancelled():
+            raise Cancelled
+        targets = self.targets
+        try:
+            if targets.maps:
+                result.save_maps(targets.maps)
+            if targets.recipe:
+                result.recipe.save(targets.recipe)
+            nif.write_image(targets.output, result.fused, overwrite=targets.overwrite)
+        except OutputError:
+            raise
+        except OSError as error:
+            raise OutputError(f"The results cannot be written ({error}).") from error
+        return Report(result, targets, seconds, (*self._other_weights(result), *result.notes))
+
+    def _other_weights(self, result: FusionResult) -> tuple[str, ...]:
+        if self.saved is None or self.saved.method != result.recipe.method:
+            return ()
+        then, now = self.saved.weights_sha256, result.recipe.weights_sha256
+        if then is None or now is None or then == now:
+            return ()
+        return (f"The recipe was made with other weights ({then[:12]}…, these are {now[:12]}…): results differ.",)
+
+
+def parse_parameters(method: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` texts as the method's parameters.
+
+    Raises
+    ------
+    ParameterError
+        If a text is not of that form, or its value not of the parameter's type.
+    """
+    known = {info.name: info for info in get_method(method).info().parameters}
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            raise ParameterError(f"--param takes name=value; got {text!r}.")
+        if name == "preset":
+            raise ParameterError(f"A preset is chosen with --preset {value}.")
+        # an unknown name goes on as it is: the method has the sentence for it
+        values[name] = known[name].parse(value.strip()) if name in known else value
+    return values

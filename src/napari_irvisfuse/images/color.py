@@ -1,0 +1,60 @@
+"""Luma and chroma in float: colour is taken apart and put together without a detour through 8 bit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .ranges import FloatArray
+
+__all__ = ["LUMA_WEIGHTS", "merge_luma", "split_luma"]
+
+# ITU-R BT.601, the luma of JPEG, of MATLAB's rgb2gray and of the fusion literature.
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+
+
+def split_luma(rgb: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Split R'G'B' into luma and colour differences.
+
+    Parameters
+    ----------
+    rgb
+        ``(…, 3)``, gamma-encoded, in [0, 1].
+
+    Returns
+    -------
+    luma : ``(…)``, in [0, 1]
+    chroma : ``(…, 3)``, R'−Y', G'−Y', B'−Y'; 0 for grey
+
+    Notes
+    -----
+    ITU-R BT.601: Y' = 0.299 R' + 0.587 G' + 0.114 B'.
+    """
+    red, green, blue = np.moveaxis(rgb.astype(np.float64), -1, 0)
+    of_red, _, of_blue = LUMA_WEIGHTS
+    # as differences from green: the luma of a grey is that grey to the last bit, which three products do not give
+    luma: FloatArray = np.asarray(green + of_red * (red - green) + of_blue * (blue - green), dtype=rgb.dtype)
+    return luma, rgb - luma[..., None]
+
+
+def merge_luma(luma: FloatArray, chroma: FloatArray) -> FloatArray:
+    """Put a new luma under the old colour differences, inside the gamut.
+
+    Where luma + chroma would leave [0, 1], the chroma is scaled down just enough (one factor per pixel).
+    Clipping the three channels one by one would be shorter, but would change both hue and the fused luma.
+
+    Parameters
+    ----------
+    luma
+        ``(…)``, in [0, 1].
+    chroma
+        ``(…, 3)``, from :func:`split_luma`.
+
+    Returns
+    -------
+    ``(…, 3)`` in [0, 1], whose luma is ``luma`` and whose hue is that of ``chroma``.
+    """
+    room = np.where(chroma > 0, 1.0 - luma[..., None], luma[..., None])
+    size = np.abs(chroma)
+    share = np.divide(room, size, out=np.ones_like(size), where=size > room).min(axis=-1, keepdims=True)
+    merged: FloatArray = np.clip(luma[..., None] + share * chroma, 0.0, 1.0)
+    return merged

@@ -1,0 +1,178 @@
+"""Image files in and out, in every bit depth; what is written appears whole or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_irvisfuse.errors import ImageError, OutputError
+
+__all__ = ["WRITABLE", "check_output", "read_image", "write_atomically", "write_image"]
+
+WRITABLE = (".png", ".tif", ".tiff")
+_TIFF = (".tif", ".tiff")
+# tifffile hands these out as stored: numbers of palette entries, amounts of ink. Pillow makes colours of them.
+_STORED_AS_INK = ("MINISWHITE", "PALETTE", "SEPARATED", "CIELAB")
+
+
+def read_image(path: str | Path) -> npt.NDArray[Any]:
+    """Read one image file.
+
+    Parameters
+    ----------
+    path
+        PNG and TIFF in any bit depth; JPEG, BMP, WebP and whatever else Pillow reads. The orientation that a camera
+        stored is applied.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` or ``(H, W, 3 or 4)`` as stored: no scaling, no conversion to 8 bit.
+
+    Raises
+    ------
+    ImageError
+        If there is no such file or it is not an image.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ImageError(f"There is no image file {path}.")
+    reader = {".png": _read_png, ".tif": _read_tiff, ".tiff": _read_tiff}.get(path.suffix.lower(), _read_other)
+    try:
+        array = reader(path)
+    except ImageError:
+        raise
+    except Exception as error:  # three libraries, each with its own exceptions
+        raise ImageError(f"{path} cannot be read as an image ({_first_line(error)}).") from error
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim == 3 and array.shape[2] == 2:  # grey with alpha
+        array = array[..., 0]
+    return array
+
+
+def _read_png(path: Path) -> npt.NDArray[Any]:
+    import imagecodecs
+
+    array: npt.NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+    return array
+
+
+def _read_tiff(path: Path) -> npt.NDArray[Any]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        if not tiff.pages:
+            raise ImageError(f"{path} holds no image.")
+        series = tiff.series[0]
+        if series.keyframe.photometric.name not in _STORED_AS_INK:
+            array = np.asarray(series.asarray())
+            # planar colour (3, H, W) is one picture, not a stack
+            planar = array.ndim == 3 and series.axes.startswith("S")
+            return np.moveaxis(array, 0, -1) if planar else array
+    return _read_other(path)
+
+
+def _read_other(path: Path) -> npt.NDArray[Any]:
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as opened:
+        picture = ImageOps.exif_transpose(opened)
+        if picture.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV"):
+            picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+        return np.asarray(picture)
+
+
+def check_output(path: str | Path, *, overwrite: bool) -> Path:
+    """Refuse early what could not be written at the end of a long job.
+
+    Raises
+    ------
+    OutputError
+        If the file exists and may not be overwritten, the folder does not exist, or the format is not supported.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in WRITABLE:
+        raise OutputError(f"{path.name}: results are written as PNG or TIFF; end the name in {', '.join(WRITABLE)}.")
+    if not path.parent.is_dir():
+        raise OutputError(f"There is no folder {path.parent} to write {path.name} into.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already: choose another name or allow overwriting.")
+    return path
+
+
+def write_image(path: str | Path, array: npt.NDArray[Any], *, overwrite: bool = False) -> Path:
+    """Write one image as PNG or TIFF in its own bit depth.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.png``, ``.tif`` or ``.tiff``. PNG holds bool (as 0/255), uint8 and uint16; TIFF floats too.
+    array
+        ``(H, W)`` or ``(H, W, 3 or 4)``.
+    overwrite
+        Replace an existing file.
+
+    Raises
+    ------
+    OutputError
+        If the file exists, the folder does not, or the format cannot hold the data.
+    """
+    path = check_output(path, overwrite=overwrite)
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        raise OutputError(f"An image has shape (height, width) or (height, width, 3 or 4); got {array.shape}.")
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    if path.suffix.lower() in _TIFF:
+        import tifffile
+
+        colour = array.ndim == 3
+
+        def write(target: Path) -> None:
+            options: dict[str, Any] = {"photometric": "rgb" if colour else "minisblack", "compression": "zlib"}
+            if colour and array.shape[-1] == 4:
+                options["extrasamples"] = ["unassalpha"]
+            tifffile.imwrite(target, array, **options)
+
+    else:
+        if array.dtype not in (np.uint8, np.uint16):
+            raise OutputError(f"PNG cannot hold {array.dtype}: write {path.stem}.tif instead.")
+
+        def write(target: Path) -> None:
+            import imagecodecs
+
+            target.write_bytes(imagecodecs.png_encode(array))
+
+    return write_atomically(path, write)
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let ``write`` fill a temporary file beside ``path``, then rename it: readers never see half a file.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses (no permission, disk full); no temporary file is left behind.
+    """
+    # not tempfile: its files are private, and a result is as readable as any other file of the user
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror or error}).") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    return path
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

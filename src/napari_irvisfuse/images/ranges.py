@@ -1,0 +1,134 @@
+"""Intensity windows: which values of an image are black (0) and white (1), and the way back.
+
+A window is resolved once per image and remembered, so that a fused image returns to the range of the
+visible image and a recipe can say which window was used.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_irvisfuse.errors import ParameterError
+
+__all__ = ["FloatArray", "Window", "WindowSpec", "parse_window", "resolve_window", "to_dtype"]
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+Role: TypeAlias = Literal["ir", "visible"]
+WindowSpec: TypeAlias = Literal["auto", "full", "data", "percentile"] | tuple[float, float]
+
+NAMED_WINDOWS = ("auto", "full", "data", "percentile")
+# What thermal cameras clip in their own automatic gain: enough to lose a few dead pixels, not a small hot target.
+PERCENTILES = (0.1, 99.9)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The values shown as 0 and 1.
+
+    Parameters
+    ----------
+    low, high
+        In the image's own units, ``high > low``.
+    """
+
+    low: float
+    high: float
+
+    def to_unit(self, array: npt.NDArray[Any], dtype: npt.DTypeLike = np.float32) -> FloatArray:
+        """Map ``low … high`` to 0 … 1, clipped to [0, 1]; the input is not modified."""
+        # float64 in between: a 16-bit level divided in float32 would not come back as the same level
+        unit = (array.astype(np.float64) - self.low) / (self.high - self.low)
+        clipped: FloatArray = np.clip(unit, 0.0, 1.0).astype(dtype)
+        return clipped
+
+    def from_unit(self, unit: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Map 0 … 1 back to ``low … high``, float64, not clipped."""
+        return unit.astype(np.float64) * (self.high - self.low) + self.low
+
+
+def parse_window(spec: object) -> WindowSpec:
+    """Check a window given by a user: a name, or two numbers (also as text, ``"280,320"``).
+
+    Raises
+    ------
+    ParameterError
+        If it is neither.
+    """
+    if isinstance(spec, str):
+        if spec in NAMED_WINDOWS:
+            return spec  # type: ignore[return-value]
+        parts: Any = spec.split(",")
+    else:
+        parts = spec
+    try:
+        low, high = (float(part) for part in parts)
+    except (TypeError, ValueError, OverflowError):
+        names = ", ".join(NAMED_WINDOWS)
+        raise ParameterError(f"An intensity window is one of {names}, or two numbers low,high; got {spec!r}.") from None
+    if not (math.isfinite(high - low) and high > low):
+        raise ParameterError(f"An intensity window needs low < high, both finite; got {low:g}, {high:g}.")
+    return low, high
+
+
+def resolve_window(array: npt.NDArray[Any], spec: WindowSpec, role: Role) -> Window:
+    """Choose the window of one image.
+
+    Parameters
+    ----------
+    array
+        The image, any shape, bool, uint8, uint16 or float; values that are not finite are ignored,
+        at least one is finite.
+    spec
+        ``"full"``: the whole range of the data type ([0, 1] for floats); ``"data"``: smallest to largest value;
+        ``"percentile"``: the 0.1 and 99.9 percentiles; two numbers: exactly those; ``"auto"``: the full range for
+        8 bit and for floats that lie within [0, 1]. Otherwise, for infrared, the data's range, since counts and
+        temperatures have no meaningful zero; for visible 16 bit, 0 to the smallest bit depth that holds the data
+        (a 12-bit camera uses 0 … 4095), and for visible floats the data's range extended to include 0 and 1.
+    role
+        Which of the two images it is; matters for ``"auto"`` only.
+
+    Returns
+    -------
+    Window
+        With ``high > low`` always; a constant image has ``low`` at its value and so becomes 0.
+    """
+    if not isinstance(spec, str):
+        return Window(*spec)
+    dtype = array.dtype
+    if dtype == np.bool_:
+        return Window(0.0, 1.0)
+    is_float = np.issubdtype(dtype, np.floating)
+    full = Window(0.0, 1.0) if is_float else Window(0.0, float(np.iinfo(dtype).max))
+    if spec == "full" or (spec == "auto" and dtype == np.uint8):
+        return full
+
+    finite = array[np.isfinite(array)] if is_float else array
+    if spec == "percentile":
+        low, high = (float(v) for v in np.percentile(finite, PERCENTILES))
+    else:
+        low, high = float(finite.min()), float(finite.max())
+    if spec == "auto":
+        if is_float and low >= 0.0 and high <= 1.0:
+            return full
+        if role == "visible":
+            if is_float:
+                low, high = min(low, 0.0), max(high, 1.0)
+            else:
+                low, high = 0.0, float(2 ** max(8, int(high).bit_length()) - 1)
+    # a constant: one unit, or the next number where one unit is too little to make a difference
+    return Window(low, high) if high > low else Window(low, max(low + 1.0, math.nextafter(low, math.inf)))
+
+
+def to_dtype(values: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Cast to the data type of an image: integers rounded half up and saturated, bool thresholded at one half."""
+    if dtype == np.bool_:
+        return values >= 0.5
+    if np.issubdtype(dtype, np.floating):
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.floor(np.clip(values, limits.min, limits.max) + 0.5).astype(dtype)

@@ -1,0 +1,334 @@
+"""What a fusion method is: parameters that describe themselves, two steps, and maps worth looking at."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+
+import torch
+
+from napari_irvisfuse.errors import ParameterError
+from napari_irvisfuse.runtime import Runtime
+from napari_irvisfuse.types import MapKind
+
+__all__ = ["Fusion", "FusionMethod", "Map", "MapGroup", "MethodInfo", "ParameterInfo", "Parameters", "option"]
+
+MapGroup: TypeAlias = Literal["base", "detail", "saliency", "weight", "level", "feature"]
+DataT = TypeVar("DataT")
+ParametersT = TypeVar("ParametersT", bound="Parameters")
+StateT = TypeVar("StateT")
+
+
+@dataclass(frozen=True, eq=False)
+class Map(Generic[DataT]):
+    """An intermediate result worth looking at, at its native resolution.
+
+    Parameters
+    ----------
+    data
+        ``(N, 1, h, w)`` tensor inside a method; ``(h, w)`` array in a result.
+    kind
+        What the numbers mean; decides colormap and contrast limits.
+    title
+        For people: ``"IR detail"``.
+    group
+        What it belongs to; decides which maps "base and detail" adds.
+    stride
+        Image pixels per map pixel. Map pixel i covers image pixels ``i·stride`` to ``(i+1)·stride``.
+    labels
+        For ``index`` maps: the name of value 1, 2, …
+    """
+
+    data: DataT
+    kind: MapKind
+    title: str
+    group: MapGroup
+    stride: int = 1
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Fusion:
+    """What a method returns: the fused luma ``(N, 1, H, W)``, not clipped, and its maps by name."""
+
+    fused: torch.Tensor
+    maps: Mapping[str, Map[torch.Tensor]]
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002 – the word that command lines and widgets use
+    *,
+    bounds: tuple[float, float] | None = None,
+    choices: tuple[Any, ...] = (),
+    live: bool = False,
+    step: float | None = None,
+    title: str | None = None,
+) -> Any:
+    """Declare one parameter of a method, as a dataclass field.
+
+    Parameters
+    ----------
+    default
+        The paper's value.
+    help
+        One line: what it does, with its symbol in the paper and its unit.
+    bounds
+        Smallest and largest allowed value, both included.
+    choices
+        The allowed values; for a tuple parameter, of its items.
+    live
+        True if it matters only after :meth:`FusionMethod.analyse`, so that changing it does not repeat that step.
+    step
+        Distance of the allowed values, counted from the lower bound, for example 2 for odd numbers.
+    title
+        Label in the widget; the name with spaces if not given.
+    """
+    metadata = {"help": help, "bounds": bounds, "choices": choices, "live": live, "step": step, "title": title}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class ParameterInfo:
+    """One parameter as API, command line and widgets need to know it."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    title: str
+    bounds: tuple[float, float] | None
+    choices: tuple[Any, ...]
+    live: bool
+    step: float | None = None
+
+    def parse(self, text: str) -> Any:
+        """Read the value from text, as on the command line; tuples as ``1,2,3``.
+
+        Raises
+        ------
+        ParameterError
+            If the text is not of the parameter's type.
+        """
+        try:
+            if self.type is bool:
+                return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+            if self.type is tuple:
+                item = type(self.choices[0]) if self.choices else int
+                return tuple(item(part) for part in text.split(",") if part.strip())
+            return self.type(text)
+        except (KeyError, ValueError):
+            raise ParameterError(f"{self.name} takes {self.wants}; got {text!r}.") from None
+
+    @property
+    def wants(self) -> str:
+        """What may be given, in words."""
+        if self.choices:
+            listed = ", ".join(str(choice) for choice in self.choices)
+            return f"some of {listed} (with commas)" if self.type is tuple else f"one of {listed}"
+        if self.type is bool:
+            return "true or false"
+        what = "a whole number" if self.type is int else "a number" if self.type is float else self.type.__name__
+        steps = f" in steps of {self.step:g}" if self.step else ""
+        return f"{what} from {self.bounds[0]:g} to {self.bounds[1]:g}{steps}" if self.bounds else what
+
+    def check(self, value: Any) -> Any:
+        """Return the value in its proper type.
+
+        Raises
+        ------
+        ParameterError
+            If it is of another type, out of bounds or not among the choices.
+        """
+        proper = self._proper(value)
+        items = proper if self.type is tuple else (proper,)
+        known = proper is not None and (not self.choices or all(item in self.choices for item in items))
+        if known and self.bounds:
+            low, high = self.bounds
+            known = low <= proper <= high and not (self.step and (proper - low) % self.step)
+        if not known:
+            raise ParameterError(f"{self.name} takes {self.wants}; got {value!r}.")
+        return proper
+
+    def _proper(self, value: Any) -> Any:
+        """Return the value as this parameter's type if nothing is lost by it, else None."""
+        if self.type is bool or isinstance(value, bool):
+            return value if isinstance(value, bool) and self.type is bool else None
+        if self.type is tuple:
+            return tuple(sorted(set(value))) if isinstance(value, tuple | list | set | frozenset) and value else None
+        if self.type in (int, float):
+            try:
+                number = float(value) if not isinstance(value, str) else None
+            except (TypeError, ValueError):
+                return None
+            if number is None or number != number or (self.type is int and not number.is_integer()):
+                return None
+            return self.type(number)
+        return value if isinstance(value, self.type) else None
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Base of every method's parameters: frozen, checked when made, self-describing."""
+
+    def __post_init__(self) -> None:
+        for info in self.describe():
+            object.__setattr__(self, info.name, info.check(getattr(self, info.name)))
+
+    @classmethod
+    def describe(cls) -> tuple[ParameterInfo, ...]:
+        """Return all parameters in order of declaration."""
+        hints = get_type_hints(cls)
+        infos = []
+        for item in dataclasses.fields(cls):
+            meta = item.metadata
+            kind = hints[item.name]
+            origin = get_origin(kind)
+            if origin is Literal:
+                kind = type(get_args(kind)[0])
+            elif isinstance(origin, type) and not isinstance(kind, types.UnionType):
+                kind = origin
+            infos.append(
+                ParameterInfo(
+                    name=item.name,
+                    type=kind,
+                    default=item.default,
+                    help=meta["help"],
+                    title=meta["title"] or item.name.replace("_", " "),
+                    bounds=meta["bounds"],
+                    choices=meta["choices"],
+                    live=meta["live"],
+                    step=meta["step"],
+                )
+            )
+        return tuple(infos)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return names and values."""
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+
+    def analysis_key(self) -> tuple[Any, ...]:
+        """Return the values that :meth:`FusionMethod.analyse` depends on."""
+        return tuple(getattr(self, info.name) for info in self.describe() if not info.live)
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method as a list of methods shows it.
+
+    Parameters
+    ----------
+    name, title, summary
+        For code, for people, and in one line.
+    reference, doi
+        Where it was published; empty for the baselines.
+    needs_weights
+        Whether a pretrained network has to be there.
+    parameters
+        With defaults, bounds and help.
+    presets
+        Named sets of values that ``preset=`` selects; the first is the default.
+    """
+
+    name: str
+    title: str
+    summary: str
+    reference: str
+    doi: str
+    needs_weights: bool
+    parameters: tuple[ParameterInfo, ...]
+    presets: Mapping[str, Mapping[str, Any]]
+
+
+class FusionMethod(ABC, Generic[ParametersT, StateT]):
+    """One published algorithm.
+
+    A method is two steps. :meth:`analyse` does what takes long and depends on the images, a network's pass for example;
+    :meth:`combine` does the rest in milliseconds. Parameters declared ``live`` matter to the second step only, so
+    that the fused image follows a slider.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    reference: ClassVar[str] = ""
+    doi: ClassVar[str] = ""
+    needs_weights: ClassVar[bool] = False
+    baseline: ClassVar[bool] = False
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    parameters_type: ClassVar[type[Parameters]] = Parameters
+
+    @classmethod
+    def info(cls) -> MethodInfo:
+        """Describe the method."""
+        return MethodInfo(
+            name=cls.name,
+            title=cls.title,
+            summary=cls.summary,
+            reference=cls.reference,
+            doi=cls.doi,
+            needs_weights=cls.needs_weights,
+            parameters=cls.parameters_type.describe(),
+            presets=cls.presets,
+        )
+
+    @classmethod
+    def parameters(cls, **values: Any) -> Parameters:
+        """Build checked parameters: the preset's values first, then the ones given.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown preset, an unknown name or a value that is not allowed.
+        """
+        known = {info.name for info in cls.parameters_type.describe()}
+        preset: Mapping[str, Any] = {}
+        if "preset" in values and "preset" not in known:
+            name = values.pop("preset")
+            if name not in cls.presets:
+                there = f"it has {', '.join(cls.presets)}" if cls.presets else "it has none"
+                raise ParameterError(f"Method {cls.name!r} has no preset {name!r}: {there}.")
+            preset = cls.presets[name]
+        unknown = sorted(set(values) - known)
+        if unknown:
+            there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise ParameterError(f"Method {cls.name!r} has no parameter {unknown[0]!r}: {there}.")
+        return cls.parameters_type(**{**preset, **values})
+
+    def weights_name(self, parameters: ParametersT) -> str | None:
+        """Name of the weights that these parameters need, or None."""
+        return None
+
+    def receptive_field(self, parameters: ParametersT) -> int | None:
+        """How far, in pixels, an input pixel reaches into the output; None if everywhere."""
+        return None
+
+    @abstractmethod
+    def analyse(self, ir: torch.Tensor, visible: torch.Tensor, parameters: ParametersT, runtime: Runtime) -> StateT:
+        """Do the part that takes long.
+
+        Parameters
+        ----------
+        ir, visible
+            Luma ``(N, 1, H, W)`` in [0, 1], on ``runtime.compute.device``, of ``runtime.compute.arithmetic``;
+            never written to.
+
+        Returns
+        -------
+        Whatever :meth:`combine` needs; kept while only live parameters change.
+        """
+
+    @abstractmethod
+    def combine(self, state: StateT, parameters: ParametersT, runtime: Runtime) -> Fusion:
+        """Do the rest; ``state`` is not modified."""
+
+    def release(self) -> None:
+        """Drop what is kept between runs, a network for example."""
+
+    def fuse(self, ir: torch.Tensor, visible: torch.Tensor, parameters: ParametersT, runtime: Runtime) -> Fusion:
+        """Run both steps."""
+        return self.combine(self.analyse(ir, visible, parameters, runtime), parameters, runtime)

@@ -1,0 +1,310 @@
+"""The corridor: two images in, one :class:`FusionResult` out. API, command line and widgets all walk through here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .devices import Compute, choose, is_out_of_memory, release_memory
+from .errors import DeviceError, ParameterError
+from .images.files import write_atomically
+from .images.pair import ImagePair, Output
+from .images.ranges import FloatArray, WindowSpec, parse_window
+from .methods import get_method
+from .methods.base import Map, Parameters
+from .recipe import Recipe
+from .runtime import Runtime
+from .types import Cancel, Progress
+
+__all__ = ["DEFAULT_METHOD", "FusionResult", "FusionSession", "fuse"]
+
+DEFAULT_METHOD = "wls"
+"""Needs no weights and no network, so it works everywhere at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class FusionResult:
+    """A fused image and what happened inside.
+
+    Parameters
+    ----------
+    fused
+        Size, dtype and colour of the visible image (grey if ``output="luma"`` was asked for).
+    maps
+        Name to :class:`~napari_irvisfuse.methods.base.Map`, each an ``(h, w)`` array at its native resolution.
+    recipe
+        How to make it again.
+    notes
+        Sentences about how it came about, for example that the GPU's memory was too small.
+    """
+
+    fused: npt.NDArray[Any]
+    maps: Mapping[str, Map[npt.NDArray[Any]]]
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+
+    def save_maps(self, folder: str | Path) -> Path:
+        """Write every map as TIFF, with ``maps.json`` beside them giving title, kind, group, stride and labels.
+
+        Parameters
+        ----------
+        folder
+            Created if it is not there; files of the same names are replaced.
+        """
+        import json
+
+        import tifffile
+
+        folder = Path(folder).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        listing: dict[str, Any] = {}
+        for name, item in self.maps.items():
+            data = item.data
+
+            def write(target: Path, data: npt.NDArray[Any] = data) -> None:
+                tifffile.imwrite(target, data, photometric="minisblack", compression="zlib")
+
+            write_atomically(folder / f"{name}.tif", write)
+            listing[name] = {
+                "file": f"{name}.tif",
+                "title": item.title,
+                "kind": item.kind,
+                "group": item.group,
+                "stride": item.stride,
+                "labels": list(item.labels),
+            }
+        text = json.dumps({"maps": listing, "recipe": self.recipe.to_dict()}, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(folder / "maps.json", lambda target: target.write_text(text, encoding="utf-8"))
+        return folder
+
+
+class FusionSession:
+    """One pair, fused again and again with changing parameters.
+
+    What a method finds out in its long first step is kept, so that a change of a ``live`` parameter costs
+    milliseconds. :func:`fuse` is a session used once.
+
+    Parameters
+    ----------
+    pair
+        The images.
+    device, precision
+        As for :func:`fuse`.
+
+    Notes
+    -----
+    Not safe for use from two threads at once.
+    """
+
+    def __init__(self, pair: ImagePair, *, device: str = "auto", precision: str = "auto") -> None:
+        self.pair = pair
+        self.compute = choose(device, precision)
+        self._key: tuple[Any, ...] | None = None
+        self._state: Any = None
+        self._state_compute = self.compute
+        self._state_notes: tuple[str, ...] = ()
+
+    def is_live(self, method: str, parameters: Mapping[str, Any], weights: str | Path | None = None) -> bool:
+        """Tell whether :meth:`fuse` with these arguments would be answered from what is kept."""
+        checked = get_method(method).parameters(**parameters)
+        return self._key == self._key_of(method, checked, weights)
+
+    def forget(self) -> None:
+        """Drop what is kept and give the device's memory back."""
+        if self._key is not None:
+            get_method(self._key[0]).release()
+        self._key = self._state = None
+        release_memory(self.compute.device)
+
+    def fuse(
+        self,
+        method: str = DEFAULT_METHOD,
+        *,
+        weights: str | Path | None = None,
+        output: Output = "visible",
+        progress: Progress | None = None,
+        cancelled: Cancel | None = None,
+        **parameters: Any,
+    ) -> FusionResult:
+        """Fuse the pair; arguments as for :func:`fuse`."""
+        chosen = get_method(method)
+        checked = chosen.parameters(**parameters)
+        runtime = Runtime(self.compute, progress=progress, cancelled=cancelled)
+        runtime.step(0, 0, "Preparing")
+        name = chosen.weights_name(checked)
+        if name is not None:
+            from .weights import store
+
+            runtime.weights = store.resolve(name, weights, progress=progress, cancelled=cancelled)
+        elif weights is not None:
+            raise ParameterError(f"Method {method!r} uses no weights: leave the weights file out.")
+
+        key = self._key_of(method, checked, weights)
+        with torch.inference_mode():
+            if key != self._key:
+                self._key = self._state = None
+                self._analyse(chosen, checked, runtime)
+                self._key = key
+            runtime.compute = self._state_compute
+            fusion = chosen.combine(self._state, checked, runtime)
+            runtime.step(1, 1, "Done")
+            fused = self.pair.restore(_to_array(fusion.fused), output)
+            maps = {name: _map_to_array(item) for name, item in fusion.maps.items()}
+
+        compute = self._state_compute
+        precision = compute.network if name is not None else compute.arithmetic
+        ir_window, visible_window = self.pair.windows
+        return FusionResult(
+            fused=fused,
+            maps=MappingProxyType(maps),
+            recipe=Recipe(
+                method=method,
+                parameters=checked.to_dict(),
+                device=str(compute.device),
+                precision=str(precision).removeprefix("torch."),
+                weights=name,
+                weights_sha256=_hash_of(runtime.weights),
+                ir_window=ir_window,
+                visible_window=visible_window,
+                output=output,
+                versions={p: version(p) for p in ("napari-irvisfuse", "torch", "numpy")},
+            ),
+            notes=(*self._state_notes, *runtime.notes),
+        )
+
+    def _key_of(self, method: str, parameters: Parameters, weights: str | Path | None) -> tuple[Any, ...]:
+        return (method, str(weights), *parameters.analysis_key())
+
+    def _analyse(self, method: Any, parameters: Parameters, runtime: Runtime) -> None:
+        """Run the long step, with less at once if memory runs out: in pieces first, then on the CPU."""
+        tries = [(self.compute, False), (self.compute, True)]
+        if self.compute.device.type != "cpu":
+            tries.append((self.compute.on_cpu(), True))
+        for compute, low_memory in tries:
+            runtime.compute, runtime.low_memory = compute, low_memory
+            try:
+                ir, visible = (self._tensor(image, compute) for image in (self.pair.ir, self.pair.visible))
+                self._state = method.analyse(ir, visible, parameters, runtime)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            else:
+                if compute is not self.compute:
+                    runtime.notes.append(f"{self.compute.device} had too little memory: computed on the CPU.")
+                elif low_memory:
+                    runtime.notes.append("Memory was short: computed in smaller pieces.")
+                self._state_compute, self._state_notes = compute, tuple(runtime.notes)
+                runtime.notes = []
+                return
+            # outside the except clause, where the traceback no longer holds the tensors
+            release_memory(compute.device)
+        height, width = self.pair.shape
+        raise DeviceError(f"There is not enough memory to fuse {width}×{height} pixels: crop or shrink the images.")
+
+    @staticmethod
+    def _tensor(image: FloatArray, compute: Compute) -> torch.Tensor:
+        return torch.from_numpy(image)[None, None].to(compute.device, compute.arithmetic)
+
+
+def fuse(
+    ir: object,
+    visible: object,
+    method: str = DEFAULT_METHOD,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    weights: str | Path | None = None,
+    ir_window: WindowSpec | str = "auto",
+    visible_window: WindowSpec | str = "auto",
+    output: Output = "visible",
+    progress: Progress | None = None,
+    cancelled: Cancel | None = None,
+    **parameters: Any,
+) -> FusionResult:
+    """Fuse an infrared and a visible image of one scene.
+
+    Parameters
+    ----------
+    ir, visible
+        Arrays, torch tensors or image files of one size: ``(H, W)`` or ``(H, W, 3 or 4)``; bool, uint8, uint16 or
+        float. At least 16×16. Never modified. Colour is fused in luma and its chroma kept.
+    method
+        One of :func:`methods`.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    precision
+        Of the networks: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"``; ``"float64"`` for everything.
+    weights
+        A weights file of your own for methods that need one; otherwise the published one is found or fetched.
+    ir_window, visible_window
+        Which values count as 0 and 1: ``"auto"``, ``"full"``, ``"data"``, ``"percentile"`` or ``(low, high)``.
+    output
+        ``"visible"`` for the visible image's colour, ``"luma"`` for grey.
+    progress
+        Called as ``progress(done, total, message)``.
+    cancelled
+        Asked often; answer True to stop.
+    **parameters
+        The method's own, for example ``base_weight_ir=0.6``, and ``preset="…"`` where it has presets.
+
+    Returns
+    -------
+    FusionResult
+        With ``fused``, ``maps``, ``recipe`` and ``notes``.
+
+    Raises
+    ------
+    FusionError
+        One of its children, with one sentence that says what to do.
+    Cancelled
+        If ``cancelled`` answered True.
+
+    Examples
+    --------
+    >>> import numpy as np, napari_irvisfuse as nif
+    >>> ir = np.zeros((32, 32), np.uint8); ir[8:16, 8:16] = 255
+    >>> visible = np.full((32, 32, 3), 90, np.uint8)
+    >>> result = nif.fuse(ir, visible, method="average", ir_weight=0.5)
+    >>> result.fused.shape, result.fused.dtype
+    ((32, 32, 3), dtype('uint8'))
+    """
+    if output not in ("visible", "luma"):
+        raise ParameterError(f"output is visible or luma; got {output!r}.")
+    get_method(method).parameters(**parameters)  # a typing mistake should not wait for the images to be read
+    pair = ImagePair.from_images(
+        ir,
+        visible,
+        ir_window=parse_window(ir_window),
+        visible_window=parse_window(visible_window),
+        dtype=np.float64 if precision == "float64" else np.float32,
+    )
+    return FusionSession(pair, device=device, precision=precision).fuse(
+        method, weights=weights, output=output, progress=progress, cancelled=cancelled, **parameters
+    )
+
+
+def _to_array(tensor: torch.Tensor) -> FloatArray:
+    array: FloatArray = tensor[0, 0].cpu().numpy()
+    return array
+
+
+def _map_to_array(item: Map[torch.Tensor]) -> Map[npt.NDArray[Any]]:
+    tensor = item.data[0, 0].cpu()
+    data: npt.NDArray[Any] = tensor.numpy() if item.kind == "index" else tensor.float().numpy()
+    return Map(data, item.kind, item.title, item.group, item.stride, item.labels)
+
+
+def _hash_of(weights: Path | None) -> str | None:
+    if weights is None:
+        return None
+    from .weights import store
+
+    return store.sha256_of(weights)

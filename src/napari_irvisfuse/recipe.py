@@ -1,0 +1,171 @@
+"""Recipes: everything needed to repeat a fusion, as a small file that people can read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import RecipeError
+from .images.files import write_atomically
+from .images.pair import Output
+from .images.ranges import WindowSpec, parse_window
+
+__all__ = ["Recipe"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a result was made.
+
+    Parameters
+    ----------
+    method
+        Name of the method.
+    parameters
+        All of its parameters, defaults included.
+    device, precision
+        What was used, for example ``"cpu"`` and ``"bfloat16"``.
+    weights, weights_sha256
+        Name of the weights and hash of the file, or None if the method needs none.
+    ir_window, visible_window
+        The intensity windows as asked for.
+    output
+        ``"visible"`` or ``"luma"``.
+    versions
+        Of this package, torch and NumPy.
+    """
+
+    method: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    precision: str = "auto"
+    weights: str | None = None
+    weights_sha256: str | None = None
+    ir_window: WindowSpec = "auto"
+    visible_window: WindowSpec = "auto"
+    output: Output = "visible"
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return keyword arguments for :func:`~napari_irvisfuse.fuse` that repeat this result.
+
+        The device is left to be chosen anew (a recipe made on a GPU runs on a laptop); the precision is kept.
+        """
+        return {
+            "method": self.method,
+            "precision": self.precision,
+            "ir_window": self.ir_window,
+            "visible_window": self.visible_window,
+            "output": self.output,
+            **self.parameters,
+        }
+
+    def as_python(self, ir: str = '"ir.png"', visible: str = '"visible.png"') -> str:
+        """Return Python code that repeats this result; ``ir`` and ``visible`` are expressions."""
+        default = Recipe(self.method).arguments()
+        extra = {key: value for key, value in self.arguments().items() if default.get(key) != value or key == "method"}
+        lines = [f"    {key}={value!r}," for key, value in extra.items()]
+        body = "\n".join([f"    {ir},", f"    {visible},", *lines])
+        return f"import napari_irvisfuse as nif\n\nresult = nif.fuse(\n{body}\n)\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, strings, lists and dictionaries."""
+        return {"irvisfuse_recipe": FORMAT, **_plain(dataclasses.asdict(self))}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Recipe:
+        """Build a recipe from what :meth:`to_dict` returned.
+
+        Raises
+        ------
+        RecipeError
+            If it is not a recipe, or one of a later format.
+        """
+        if not isinstance(data, Mapping) or "irvisfuse_recipe" not in data:
+            raise RecipeError("This is not a recipe: the key irvisfuse_recipe is missing.")
+        if data["irvisfuse_recipe"] != FORMAT:
+            raise RecipeError(
+                f"This recipe has format {data['irvisfuse_recipe']}, this version reads {FORMAT}: update the package."
+            )
+        fields = {key: value for key, value in data.items() if key != "irvisfuse_recipe"}
+        known = {item.name for item in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - known)
+        if unknown:
+            raise RecipeError(f"The recipe has an unknown key {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
+        if not isinstance(fields.get("method"), str):
+            raise RecipeError("The recipe names no method.")
+        for key in ("parameters", "versions"):
+            if not isinstance(fields.get(key, {}), Mapping):
+                raise RecipeError(f"In the recipe, {key} must be a table of names and values.")
+        if fields.get("output", "visible") not in ("visible", "luma"):
+            raise RecipeError("In the recipe, output must be visible or luma.")
+        for key in ("ir_window", "visible_window"):
+            fields[key] = parse_window(fields.get(key, "auto"))
+        return cls(**fields)
+
+    def to_json(self) -> str:
+        """Return the recipe as JSON."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML."""
+        import yaml
+
+        text: str = yaml.safe_dump(self.to_dict(), sort_keys=False)
+        return text
+
+    @classmethod
+    def from_text(cls, text: str) -> Recipe:
+        """Read JSON or YAML.
+
+        Raises
+        ------
+        RecipeError
+            If it is neither, or not a recipe.
+        """
+        import yaml
+
+        try:  # YAML contains JSON
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"The recipe is neither JSON nor YAML ({str(error).splitlines()[0]}).") from error
+        return cls.from_dict(data)
+
+    from_json = from_text
+    from_yaml = from_text
+
+    def save(self, path: str | Path) -> Path:
+        """Write the recipe; a name ending in ``.json`` gets JSON, any other YAML."""
+        path = Path(path).expanduser()
+        text = self.to_json() if path.suffix.lower() == ".json" else self.to_yaml()
+        return write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Read a recipe file.
+
+        Raises
+        ------
+        RecipeError
+            If the file is not there or not a recipe.
+        """
+        path = Path(path).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"The recipe {path} cannot be read ({error}).") from error
+        return cls.from_text(text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value

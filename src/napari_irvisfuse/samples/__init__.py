@@ -1,0 +1,1 @@
+"""Sample data made by code: nothing to download, nothing to licence."""
