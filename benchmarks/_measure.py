@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 import subprocess
@@ -47,16 +46,14 @@ def matmul_peak(dtype: torch.dtype, size: int = 2048, rounds: int = 20) -> float
 
 
 def peak_memory(script: str, argument: str) -> float:
-    """Run ``script argument`` in a process of its own and return its peak memory in MB."""
-    code = (
-        "import resource, runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__');"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, script, argument],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=os.environ.copy(),
-    )
+    """Run ``script argument`` in a process of its own; it prints :func:`own_peak_memory`, which is returned in MB."""
+    done = subprocess.run([sys.executable, script, argument], check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.split()[-1])
+
+
+def own_peak_memory() -> float:
+    """Return the largest amount of memory that this process ever had, in MB."""
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

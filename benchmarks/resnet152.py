@@ -21,7 +21,7 @@ from scipy.ndimage import convolve1d, uniform_filter
 from torch.utils.flop_counter import FlopCounterMode
 
 import napari_irvisfuse as nif
-from _measure import in_turn, machine, matmul_peak, peak_memory, ratio
+from _measure import in_turn, machine, matmul_peak, own_peak_memory, peak_memory, ratio
 from napari_irvisfuse.images.pair import ImagePair
 from napari_irvisfuse.methods.resnet152 import ResNet152, _network
 from napari_irvisfuse.networks import torchvision_models
@@ -148,6 +148,7 @@ def only_peak_memory(which: str) -> None:
         session(pair, which).fuse("resnet152", weights=weights)
     else:
         torchvision_models()
+    print(own_peak_memory())
 
 
 @torch.inference_mode()

@@ -56,6 +56,8 @@ def pictures(demo: FuseDemo, folder: Path, prefix: str) -> None:
     """Take the three pictures of one demo."""
     viewer = demo.viewer
     wait_until(lambda: demo.widget.ready and not demo.widget.running and len(viewer.layers) > 2)
+    demo.widget.run()  # once more: the first run also warms the machine up
+    wait_until(lambda: not demo.widget.running)
     viewer.reset_view()
     fused = next(layer for layer in viewer.layers if layer.name.startswith("fused"))
     show_only(viewer, fused.name)
@@ -65,11 +67,11 @@ def pictures(demo: FuseDemo, folder: Path, prefix: str) -> None:
     take(viewer, folder / f"{prefix}detail.png")
 
     show_only(viewer, "infrared", "visible", fused.name, "Visible share of the base")
-    viewer.grid.enabled = True
-    viewer.grid.stride = -1
+    viewer.canvas.grid.enabled = True
+    viewer.canvas.grid.stride = 1
     viewer.reset_view()
     take(viewer, folder / f"{prefix}inside.png")
-    viewer.grid.enabled = False
+    viewer.canvas.grid.enabled = False
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def choose(device: str = "auto", precision: str = "auto") -> Compute:
     Parameters
     ----------
     device
-        ``"auto"`` (the first GPU, else the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        ``"auto"`` (the first GPU that has the precision, else the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision
         ``"auto"``: bfloat16 for networks where the hardware multiplies it natively, float16 on older CUDA GPUs, else
         float32. Or a data type's name. Only ``"float64"`` also changes the arithmetic around the network.
@@ -67,7 +67,10 @@ def choose(device: str = "auto", precision: str = "auto") -> Compute:
         If the device is not there or cannot compute in this precision.
     """
     there = available_devices()
-    name = there[0] if device == "auto" else "cuda:0" if device == "cuda" else device
+    if device == "auto":
+        name = next(name for name in there if (name, precision) != ("mps", "float64"))
+    else:
+        name = "cuda:0" if device == "cuda" else device
     if name not in there:
         raise DeviceError(f"There is no device {device!r} here: choose auto or one of {', '.join(there)}.")
     chosen = torch.device(name)
@@ -77,7 +80,7 @@ def choose(device: str = "auto", precision: str = "auto") -> Compute:
         raise DeviceError("Apple GPUs have no float64: choose device cpu or precision float32.")
     network = _native_dtype(chosen) if precision == "auto" else _DTYPES[precision]
     arithmetic = torch.float64 if precision == "float64" else torch.float32
-    return Compute(chosen, network, arithmetic, _explain(chosen, network, automatic=device == "auto"))
+    return Compute(chosen, network, arithmetic, _explain(chosen, network, no_gpu=device == "auto" and there == ["cpu"]))
 
 
 def _native_dtype(device: torch.device) -> torch.dtype:
@@ -95,7 +98,7 @@ def _cpu_multiplies_bfloat16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
-def _explain(device: torch.device, network: torch.dtype, *, automatic: bool) -> str:
+def _explain(device: torch.device, network: torch.dtype, *, no_gpu: bool) -> str:
     dtype = str(network).removeprefix("torch.")
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -105,13 +108,13 @@ def _explain(device: torch.device, network: torch.dtype, *, automatic: bool) -> 
     else:
         threads = torch.get_num_threads()
         where = f"CPU, {threads} thread{'s' if threads != 1 else ''}"
-    reason = " – no GPU found" if automatic and device.type == "cpu" else ""
+    reason = " – no GPU found" if no_gpu else ""
     return f"{where}, {dtype} networks{reason}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an exception of torch or NumPy means that memory ran out, on any device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):  # torch.OutOfMemoryError is new in torch 2.5
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and (

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from .devices import Compute, choose, is_out_of_memory, release_memory
-from .errors import DeviceError, ParameterError
+from .errors import DeviceError, OutputError, ParameterError
 from .images.files import write_atomically
 from .images.pair import ImagePair, Output
-from .images.ranges import FloatArray, WindowSpec, parse_window
+from .images.ranges import FloatArray, WindowSpec
 from .methods import get_method
-from .methods.base import Map, Parameters
+from .methods.base import Fusion, Map, Parameters
 from .recipe import Recipe
 from .runtime import Runtime
 from .types import Cancel, Progress
@@ -40,6 +40,7 @@ class FusionResult:
         Size, dtype and colour of the visible image (grey if ``output="luma"`` was asked for).
     maps
         Name to :class:`~napari_irvisfuse.methods.base.Map`, each an ``(h, w)`` array at its native resolution.
+        Not writable but for ``index`` maps: the session that made them goes on computing with the same memory.
     recipe
         How to make it again.
     notes
@@ -58,13 +59,21 @@ class FusionResult:
         ----------
         folder
             Created if it is not there; files of the same names are replaced.
+
+        Raises
+        ------
+        OutputError
+            If the system refuses.
         """
         import json
 
         import tifffile
 
         folder = Path(folder).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The folder {folder} cannot be made ({error.strerror or error}).") from error
         listing: dict[str, Any] = {}
         for name, item in self.maps.items():
             data = item.data
@@ -107,9 +116,10 @@ class FusionSession:
     def __init__(self, pair: ImagePair, *, device: str = "auto", precision: str = "auto") -> None:
         self.pair = pair
         self.compute = choose(device, precision)
+        self._attempts = _attempts(self.compute)
+        self._attempt = 0
         self._key: tuple[Any, ...] | None = None
         self._state: Any = None
-        self._state_compute = self.compute
         self._state_notes: tuple[str, ...] = ()
 
     def is_live(self, method: str, parameters: Mapping[str, Any], weights: str | Path | None = None) -> bool:
@@ -135,6 +145,7 @@ class FusionSession:
         **parameters: Any,
     ) -> FusionResult:
         """Fuse the pair; arguments as for :func:`fuse`."""
+        _check_output(output)
         chosen = get_method(method)
         checked = chosen.parameters(**parameters)
         runtime = Runtime(self.compute, progress=progress, cancelled=cancelled)
@@ -147,19 +158,13 @@ class FusionSession:
         elif weights is not None:
             raise ParameterError(f"Method {method!r} uses no weights: leave the weights file out.")
 
-        key = self._key_of(method, checked, weights)
         with torch.inference_mode():
-            if key != self._key:
-                self._key = self._state = None
-                self._analyse(chosen, checked, runtime)
-                self._key = key
-            runtime.compute = self._state_compute
-            fusion = chosen.combine(self._state, checked, runtime)
+            fusion = self._run(chosen, checked, self._key_of(method, checked, weights), runtime)
             runtime.step(1, 1, "Done")
             fused = self.pair.restore(_to_array(fusion.fused), output)
             maps = {name: _map_to_array(item) for name, item in fusion.maps.items()}
 
-        compute = self._state_compute
+        compute = runtime.compute
         precision = compute.network if name is not None else compute.arithmetic
         ir_window, visible_window = self.pair.windows
         return FusionResult(
@@ -183,35 +188,33 @@ class FusionSession:
     def _key_of(self, method: str, parameters: Parameters, weights: str | Path | None) -> tuple[Any, ...]:
         return (method, str(weights), *parameters.analysis_key())
 
-    def _analyse(self, method: Any, parameters: Parameters, runtime: Runtime) -> None:
-        """Run the long step, with less at once if memory runs out: in pieces first, then on the CPU."""
-        tries = [(self.compute, False), (self.compute, True)]
-        if self.compute.device.type != "cpu":
-            tries.append((self.compute.on_cpu(), True))
-        for compute, low_memory in tries:
-            runtime.compute, runtime.low_memory = compute, low_memory
+    def _run(self, method: Any, parameters: Parameters, key: tuple[Any, ...], runtime: Runtime) -> Fusion:
+        """Take the second step, and the first if its result is not kept; with less at once where memory runs out."""
+        if key != self._key:
+            self._key = self._state = None
+            self._attempt = 0
+        while self._attempt < len(self._attempts):
+            runtime.compute, runtime.low_memory, note = self._attempts[self._attempt]
+            runtime.notes = []
             try:
-                ir, visible = (self._tensor(image, compute) for image in (self.pair.ir, self.pair.visible))
-                self._state = method.analyse(ir, visible, parameters, runtime)
+                if self._key is None:
+                    self._state = method.analyse(*self._images(runtime.compute), parameters, runtime)
+                    self._state_notes = (*runtime.notes, *note)
+                    self._key, runtime.notes = key, []
+                return cast(Fusion, method.combine(self._state, parameters, runtime))
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-            else:
-                if compute is not self.compute:
-                    runtime.notes.append(f"{self.compute.device} had too little memory: computed on the CPU.")
-                elif low_memory:
-                    runtime.notes.append("Memory was short: computed in smaller pieces.")
-                self._state_compute, self._state_notes = compute, tuple(runtime.notes)
-                runtime.notes = []
-                return
             # outside the except clause, where the traceback no longer holds the tensors
-            release_memory(compute.device)
+            self._key = self._state = None
+            release_memory(runtime.compute.device)
+            self._attempt += 1
         height, width = self.pair.shape
         raise DeviceError(f"There is not enough memory to fuse {width}×{height} pixels: crop or shrink the images.")
 
-    @staticmethod
-    def _tensor(image: FloatArray, compute: Compute) -> torch.Tensor:
-        return torch.from_numpy(image)[None, None].to(compute.device, compute.arithmetic)
+    def _images(self, compute: Compute) -> list[torch.Tensor]:
+        images = (self.pair.ir, self.pair.visible)
+        return [torch.from_numpy(image)[None, None].to(compute.device, compute.arithmetic) for image in images]
 
 
 def fuse(
@@ -276,19 +279,34 @@ def fuse(
     >>> result.fused.shape, result.fused.dtype
     ((32, 32, 3), dtype('uint8'))
     """
-    if output not in ("visible", "luma"):
-        raise ParameterError(f"output is visible or luma; got {output!r}.")
+    _check_output(output)
     get_method(method).parameters(**parameters)  # a typing mistake should not wait for the images to be read
     pair = ImagePair.from_images(
         ir,
         visible,
-        ir_window=parse_window(ir_window),
-        visible_window=parse_window(visible_window),
+        ir_window=ir_window,
+        visible_window=visible_window,
         dtype=np.float64 if precision == "float64" else np.float32,
     )
     return FusionSession(pair, device=device, precision=precision).fuse(
         method, weights=weights, output=output, progress=progress, cancelled=cancelled, **parameters
     )
+
+
+def _attempts(compute: Compute) -> list[tuple[Compute, bool, tuple[str, ...]]]:
+    """List where to compute, whether in pieces, and what to say about it: the next is tried when memory runs out."""
+    attempts: list[tuple[Compute, bool, tuple[str, ...]]] = [
+        (compute, False, ()),
+        (compute, True, ("Memory was short: computed in smaller pieces.",)),
+    ]
+    if compute.device.type != "cpu":
+        attempts.append((compute.on_cpu(), True, (f"{compute.device} had too little memory: computed on the CPU.",)))
+    return attempts
+
+
+def _check_output(output: str) -> None:
+    if output not in ("visible", "luma"):
+        raise ParameterError(f"output is visible or luma; got {output!r}.")
 
 
 def _to_array(tensor: torch.Tensor) -> FloatArray:
@@ -298,7 +316,12 @@ def _to_array(tensor: torch.Tensor) -> FloatArray:
 
 def _map_to_array(item: Map[torch.Tensor]) -> Map[npt.NDArray[Any]]:
     tensor = item.data[0, 0].cpu()
-    data: npt.NDArray[Any] = tensor.numpy() if item.kind == "index" else tensor.float().numpy()
+    data: npt.NDArray[Any]
+    if item.kind == "index":  # becomes a layer that people paint in
+        data = tensor.numpy().copy()
+    else:
+        data = tensor.float().numpy()
+        data.flags.writeable = False
     return Map(data, item.kind, item.title, item.group, item.stride, item.labels)
 
 

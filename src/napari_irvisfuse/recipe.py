@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import RecipeError
+from .errors import ParameterError, RecipeError
 from .images.files import write_atomically
 from .images.pair import Output
 from .images.ranges import WindowSpec, parse_window
@@ -17,6 +17,7 @@ from .images.ranges import WindowSpec, parse_window
 __all__ = ["Recipe"]
 
 FORMAT = 1
+_ARGUMENTS = ("ir", "visible", "progress", "cancelled")  # of fuse(), besides those that a recipe has
 
 
 @dataclass(frozen=True)
@@ -91,22 +92,34 @@ class Recipe:
             raise RecipeError("This is not a recipe: the key irvisfuse_recipe is missing.")
         if data["irvisfuse_recipe"] != FORMAT:
             raise RecipeError(
-                f"This recipe has format {data['irvisfuse_recipe']}, this version reads {FORMAT}: update the package."
+                f"This recipe has format {data['irvisfuse_recipe']!r}, this version reads {FORMAT}: update the package."
             )
         fields = {key: value for key, value in data.items() if key != "irvisfuse_recipe"}
         known = {item.name for item in dataclasses.fields(cls)}
-        unknown = sorted(set(fields) - known)
+        unknown = [key for key in fields if key not in known]
         if unknown:
             raise RecipeError(f"The recipe has an unknown key {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
         if not isinstance(fields.get("method"), str):
             raise RecipeError("The recipe names no method.")
         for key in ("parameters", "versions"):
-            if not isinstance(fields.get(key, {}), Mapping):
+            table = fields.get(key, {})
+            if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
                 raise RecipeError(f"In the recipe, {key} must be a table of names and values.")
+        for name in fields.get("parameters", {}):
+            if name in known or name in _ARGUMENTS:
+                raise RecipeError(
+                    f"In the recipe, method {fields['method']!r} has no parameter {name!r}: take it out of parameters."
+                )
+        for key in ("device", "precision", "weights", "weights_sha256"):
+            if not isinstance(fields.get(key, ""), str | None):
+                raise RecipeError(f"In the recipe, {key} must be text; got {fields[key]!r}.")
         if fields.get("output", "visible") not in ("visible", "luma"):
             raise RecipeError("In the recipe, output must be visible or luma.")
         for key in ("ir_window", "visible_window"):
-            fields[key] = parse_window(fields.get(key, "auto"))
+            try:
+                fields[key] = parse_window(fields.get(key, "auto"))
+            except ParameterError as error:
+                raise RecipeError(f"In the recipe, {key} is none: {error}") from error
         return cls(**fields)
 
     def to_json(self) -> str:
@@ -131,10 +144,13 @@ class Recipe:
         """
         import yaml
 
-        try:  # YAML contains JSON
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"The recipe is neither JSON nor YAML ({str(error).splitlines()[0]}).") from error
+        try:  # JSON is not quite YAML: 1e-05 is a number in the one and a word in the other
+            data = json.loads(text)
+        except ValueError:
+            try:
+                data = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise RecipeError(f"The recipe is neither JSON nor YAML ({str(error).splitlines()[0]}).") from error
         return cls.from_dict(data)
 
     from_json = from_text

@@ -116,7 +116,8 @@ def test_vgg19_levels(blocks: str) -> None:
 
 def test_only_what_is_used_is_built() -> None:
     with torch.device("meta"):
-        state = torchvision_models().resnet152().state_dict()
+        shapes = torchvision_models().resnet152().state_dict()
+    state = {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in shapes.items()}
     # the paper's preset looks at the first block of stage 5 only: 3 + 8 + 36 + 1 blocks and the stem
     assert build_backbone("resnet152", "first", state).steps == 49
     assert build_backbone("resnet152", "last", state).steps == 51

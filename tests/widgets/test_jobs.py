@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -218,6 +221,28 @@ def test_an_error_in_a_callback_does_not_stop_the_rest(owner: QWidget, qtbot: An
     assert log.calls == [("finish",)]
 
 
+def test_a_finished_job_keeps_no_images(owner: QWidget) -> None:
+    class Large:
+        pass
+
+    image, result = Large(), Large()
+    alive = [weakref.ref(image), weakref.ref(result)]
+    runner = JobRunner(owner)
+    job = runner.start(lambda progress, cancelled, made=[image, result]: made.pop())
+    del image, result
+    assert runner.wait(5)
+    gc.collect()
+    assert [ref() for ref in alive] == [None, None]
+    assert job.outcome[1] is None
+
+
+def test_warnings_of_a_job_are_logged(owner: QWidget, caplog: pytest.LogCaptureFixture) -> None:
+    runner = JobRunner(owner)
+    runner.start(lambda progress, cancelled: warnings.warn("mind the gap", UserWarning, stacklevel=1))
+    assert runner.wait(5)
+    assert "UserWarning: mind the gap" in caplog.text
+
+
 def test_without_a_failure_callback_napari_shows_the_error(owner: QWidget, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr("napari.utils.notifications.show_error", shown.append)
@@ -246,10 +271,15 @@ def test_nothing_is_called_after_the_owner_is_destroyed(qtbot: Any) -> None:
 
     runner.start(work, **log.callbacks())
     qtbot.waitUntil(started.is_set)
+    waiting = runner.start(until_cancelled, **log.callbacks())
+    log.calls.clear()
+    ended: list[bool] = []
+    waiting.finished.connect(lambda: ended.append(True))
     widget.deleteLater()
     qtbot.waitUntil(stopped.is_set, timeout=1000)
     assert QThreadPool.globalInstance().waitForDone(1000)
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
+    assert ended == [True]  # napari, too, stops counting on it
     assert log.calls == []
     assert not JobRunner._busy
 

@@ -7,9 +7,9 @@ from typing import get_args
 
 from magicgui.widgets import ComboBox
 from psygnal import Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from .qt_parts import hint, shrinkable, spare_the_wheel
+from .qt_parts import hint, rows
 
 __all__ = ["DeviceChoice"]
 
@@ -31,26 +31,24 @@ class DeviceChoice:
     changed = Signal()
 
     def __init__(self) -> None:
-        self._device = ComboBox(choices=[AUTO], tooltip="Where to compute; auto takes the first GPU, else the CPU.")
+        self._devices: list[str] = [AUTO]
+        self._precisions: list[str] = [AUTO]
+        self._device = ComboBox(
+            choices=self._device_choices, tooltip="Where to compute; auto takes the first GPU, else the CPU."
+        )
         self._precision = ComboBox(
-            choices=[AUTO],
+            choices=self._precision_choices,
             tooltip="Number format of the networks; auto takes the fastest one that this device computes natively."
             " float64 also changes the arithmetic around them.",
         )
         self._wanted = {"device": AUTO, "precision": AUTO}
         self._explanation = hint("Looking for devices…")
         self.native = QWidget()
-        grid = QGridLayout(self.native)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(4)
-        for row, (title, box) in enumerate((("Device", self._device), ("Precision", self._precision))):
-            shrinkable(box.native)
-            grid.addWidget(QLabel(title), row, 0)
-            grid.addWidget(box.native, row, 1)
-        grid.addWidget(self._explanation, 2, 0, 1, 2)
-        grid.setColumnStretch(1, 1)
-        spare_the_wheel(self.native)
+        layout = QVBoxLayout(self.native)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(5)
+        layout.addWidget(rows(("Device", self._device.native), ("Precision", self._precision.native)))
+        layout.addWidget(self._explanation)
         self._device.changed.connect(self._on_changed)
         self._precision.changed.connect(self._on_changed)
 
@@ -74,18 +72,20 @@ class DeviceChoice:
         from napari_irvisfuse.devices import Precision  # torch is loaded by now
 
         with self._device.changed.blocked(), self._precision.changed.blocked():
-            self._device.choices = [AUTO, *devices]
-            self._precision.choices = list(get_args(Precision))
+            self._devices, self._precisions = [AUTO, *devices], list(get_args(Precision))
+            self._device.reset_choices()
+            self._precision.reset_choices()
         self.choose(self.device, self.precision)
 
     def choose(self, device: str, precision: str) -> None:
         """Choose both; what is not offered becomes ``auto``, before :meth:`offer` it is kept in mind."""
         self._wanted = {"device": device, "precision": precision}
-        if len(self._precision.choices) > 1:
+        if len(self._precisions) > 1:
             with self._device.changed.blocked(), self._precision.changed.blocked():
                 for key, box in (("device", self._device), ("precision", self._precision)):
-                    if self._wanted[key] not in box.choices:
-                        self._wanted[key] = AUTO
+                    wanted = self._wanted[key]
+                    # "cuda" means the first one, as it does for nif.fuse
+                    self._wanted[key] = next((name for name in (wanted, f"{wanted}:0") if name in box.choices), AUTO)
                     box.value = self._wanted[key]
         self.changed.emit()
 
@@ -93,6 +93,13 @@ class DeviceChoice:
         """Say what the choice means here."""
         self._explanation.setText(text)
         self._explanation.setVisible(bool(text))
+
+    # callables: a fixed list would come back whenever Qt gives a box another parent
+    def _device_choices(self, _: object = None) -> list[str]:
+        return self._devices
+
+    def _precision_choices(self, _: object = None) -> list[str]:
+        return self._precisions
 
     def _on_changed(self, _: object = None) -> None:
         self._wanted = {"device": self._device.value, "precision": self._precision.value}

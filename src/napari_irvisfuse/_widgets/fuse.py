@@ -41,6 +41,8 @@ class FuseWidget(Container):
     ----------
     viewer
         A viewer, or a :class:`napari.components.ViewerModel` without a window.
+    remember
+        Start from the settings used last and save them on every change, if the user's preference says so too.
 
     Notes
     -----
@@ -49,10 +51,12 @@ class FuseWidget(Container):
     """
 
     # napari recognises the parameter by the text of its annotation
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, *, remember: bool = True) -> None:
         super().__init__(labels=False)
         self._viewer = viewer
+        self._remember = remember
         self._run_when_ready = self._docked = False
+        self._not_ready = _LOADING
         self.view = FuseView(viewer, self.native)
         self.runs = FusionRuns(viewer, self.view, self.native)
         self.recipes = RecipeMenu(self.view, request=self.request, recipe=self.recipe, tell=self._tell)
@@ -60,7 +64,7 @@ class FuseWidget(Container):
         self._link = ViewerLink(viewer)
         self._follow_timer = single_shot(self.native, _FOLLOW_MS, self._follow)
         self._save_timer = single_shot(self.native, _SAVE_MS, self._save)
-        self.view.restore(_initial_state())
+        self.view.restore(self._initial_state())
         self._connect()
         self._lookups.start(fusion_jobs.load_catalogue, on_success=self._on_catalogue, on_failure=self._on_no_catalogue)
         self._refresh()
@@ -139,7 +143,8 @@ class FuseWidget(Container):
 
     def _on_no_catalogue(self, error: BaseException) -> None:
         _log.error("The fusion methods cannot be loaded", exc_info=error)
-        self._tell(f"The fusion methods cannot be loaded. {in_words(error)}", trouble=True)
+        self._not_ready = f"The fusion methods cannot be loaded. {in_words(error)}"
+        self._refresh()
 
     def _look_up(self) -> None:
         choices = self.view.choices()
@@ -188,7 +193,7 @@ class FuseWidget(Container):
     def _problem(self) -> str:
         """Why Run cannot be pressed; empty if it can."""
         if not self.ready:
-            return _LOADING
+            return self._not_ready
         try:
             self.view.choices()
         except ParameterError:
@@ -205,13 +210,12 @@ class FuseWidget(Container):
         if runs.trouble:
             bar.message.say(runs.trouble, "error")
         elif problem:
-            bar.message.say(problem, "warning" if self.ready else "note")
-        elif runs.said:
-            bar.message.say(" ".join((runs.said, *notes)), "note" if notes else "success")
+            level = "warning" if self.ready else "note" if problem == _LOADING else "error"
+            bar.message.say(problem, level)
         elif runs.stale:
-            bar.message.say(runs.stale, "warning")
+            bar.message.say(f"{runs.said} {runs.stale}".strip(), "warning")
         else:
-            bar.message.say(" ".join(notes), "note")
+            bar.message.say(" ".join((runs.said, *notes)).strip(), "note" if notes else "success")
 
     def _tell(self, text: str, *, trouble: bool = False) -> None:
         self.runs.trouble, self.runs.said = (text, "") if trouble else ("", text)
@@ -226,7 +230,7 @@ class FuseWidget(Container):
         self.runs.added.connect(self._on_added)
         self.runs.finished.connect(self._on_finished)
         self._link.layers_changed.connect(self._on_layers_changed)
-        self._link.step_changed.connect(self._follow_soon)
+        self._link.step_changed.connect(self._on_step_changed)
         self._link.data_changed.connect(self._on_data_changed)
         self._link.attach()
         self.native_parent_changed.connect(self._on_parent_changed)
@@ -246,8 +250,13 @@ class FuseWidget(Container):
         self.view.layers.refresh()
         self._refresh()
 
+    def _on_step_changed(self) -> None:
+        self.runs.said = ""
+        self._follow_soon()
+
     def _on_data_changed(self) -> None:
         self.runs.forget()
+        self.runs.said = ""
         self._follow_soon()
         self._refresh()
 
@@ -268,16 +277,18 @@ class FuseWidget(Container):
     def _on_destroyed(self, _: Any = None) -> None:
         self._link.detach()
 
+    def _initial_state(self) -> dict[str, Any]:
+        """Return what was chosen last time, on top of the preferences."""
+        preferred = {
+            "method": settings.preference("default_method"),
+            "device": settings.preference("device"),
+            "show": settings.preference("maps"),
+        }
+        return {**preferred, **settings.load(_NAME)} if self._remembers() else preferred
+
+    def _remembers(self) -> bool:
+        return self._remember and bool(settings.preference("remember_settings"))
+
     def _save(self) -> None:
-        if settings.preference("remember_settings"):
+        if self._remembers():
             settings.save(_NAME, self.view.state())
-
-
-def _initial_state() -> dict[str, Any]:
-    """Return what was chosen last time, on top of the preferences."""
-    preferred = {
-        "method": settings.preference("default_method"),
-        "device": settings.preference("device"),
-        "show": settings.preference("maps"),
-    }
-    return {**preferred, **settings.load(_NAME)} if settings.preference("remember_settings") else preferred

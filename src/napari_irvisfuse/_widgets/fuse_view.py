@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_irvisfuse.errors import ParameterError
 from napari_irvisfuse.images.ranges import parse_window
@@ -16,7 +16,7 @@ from napari_irvisfuse.images.ranges import parse_window
 from .device_info import DeviceChoice
 from .layer_choice import LayerChoice
 from .parameters import ParameterForm, checked_values
-from .qt_parts import Section, hint, shrinkable, spare_the_wheel
+from .qt_parts import Section, hint, rows
 from .run_bar import RunBar
 from .weights_row import WeightsRow
 from .window_choice import WindowChoice
@@ -33,6 +33,7 @@ __all__ = ["ADD_NEW", "REPLACE", "SHOW", "FuseView"]
 SHOW = ("fused", "base and detail", "everything")
 _SHOW_TITLES = ("fused image only", "base and detail", "everything")
 REPLACE, ADD_NEW = "replace", "add"
+_WIDTH = 310  # the narrowest at which no control is cut off
 _LOADING = "Loading methods…"
 
 
@@ -82,7 +83,7 @@ class FuseView:
         """Fill in what can be chosen; what was wanted before is chosen now, if it is there."""
         self._methods = catalogue.methods
         with self.method_box.changed.blocked():
-            self.method_box.choices = [(info.title, name) for name, info in catalogue.methods.items()]
+            self.method_box.reset_choices()
             known = self._wanted_method in catalogue.methods
             self.method_box.value = self._wanted_method if known else catalogue.default_method
         self.method_box.enabled = True
@@ -100,8 +101,8 @@ class FuseView:
             "precision": self.device.precision,
             "show": self.show_box.value,
             "replace": self.replace_box.value,
-            "ir_window": _window_or_auto(self.ir_window),
-            "visible_window": _window_or_auto(self.visible_window),
+            "ir_window": self.ir_window.state,
+            "visible_window": self.visible_window.state,
             "output": self.output_box.value,
             "open": {name: section.expanded for name, section in self.sections.items()},
         }
@@ -181,6 +182,9 @@ class FuseView:
 
     # -- changes -------------------------------------------------------------------------------------------------
 
+    def _method_choices(self, _: Any = None) -> list[tuple[str, str]]:
+        return [(info.title, name) for name, info in self._methods.items()] or [(_LOADING, "")]
+
     def _note_method(self) -> None:
         """Remember the shown method's parameters and weights for when it is chosen again."""
         if self.form is None:
@@ -200,7 +204,7 @@ class FuseView:
             return
         self.summary.setText(info.summary)
         self.summary.setVisible(True)
-        self.reference.setText(f'<a href="https://doi.org/{info.doi}" style="color: #6ea8e8">doi:{info.doi}</a>')
+        self.reference.setText(f'<a href="https://doi.org/{info.doi}" style="color: #4f94dc">doi:{info.doi}</a>')
         self.reference.setToolTip(info.reference)
         self.reference.setVisible(bool(info.doi))
         self._show_form(ParameterForm(info))
@@ -251,9 +255,10 @@ class FuseView:
 
     def _build(self, viewer: ViewerModel) -> None:
         self.layers = LayerChoice(viewer)
-        self.method_box = ComboBox(choices=[_LOADING], tooltip="How to fuse.")
+        self.method_box = ComboBox(choices=self._method_choices, tooltip="How to fuse.")
         self.method_box.enabled = False
         self.summary, self.reference = hint(), hint()
+        self.reference.setGraphicsEffect(None)  # a link is there to be seen
         self.weights = WeightsRow()
         self.device = DeviceChoice()
         self.show_box = ComboBox(
@@ -262,18 +267,18 @@ class FuseView:
             tooltip="Which layers a run adds. Only the fused image is visible at first.",
         )
         self.replace_box = ComboBox(
-            choices=[("is replaced", REPLACE), ("stays, a new one is added", ADD_NEW)],
+            choices=[("replace", REPLACE), ("keep, add another", ADD_NEW)],
             tooltip="What happens to the layers that the last run added. Other layers are never touched.",
         )
         self.ir_window, self.visible_window = WindowChoice("infrared"), WindowChoice("visible")
         self.output_box = ComboBox(
-            choices=[("like the visible image", "visible"), ("grey", "luma")],
+            choices=[("as in visible", "visible"), ("grey", "luma")],
             tooltip="Colour of the fused image.",
         )
         self.sections = {
             "parameters": Section("Parameters", action="Reset"),
             "weights": Section("Network weights"),
-            "device": Section("Device"),
+            "device": Section("Device and precision"),
             "advanced": Section("Advanced", expanded=False),
         }
         self.sections["parameters"].action.setToolTip("Back to the method's own values")
@@ -282,7 +287,7 @@ class FuseView:
         self.sections["weights"].add(self.weights.native)
         self.sections["device"].add(self.device.native)
         self.sections["advanced"].add(
-            _rows(
+            rows(
                 ("IR window", self.ir_window.native),
                 ("Visible window", self.visible_window.native),
                 ("Colour", self.output_box.native),
@@ -295,16 +300,15 @@ class FuseView:
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(6)
         column.addWidget(self.layers.native)
-        column.addWidget(_rows(("Method", self.method_box.native)))
+        column.addWidget(rows(("Method", self.method_box.native)))
         column.addWidget(self.summary)
         column.addWidget(self.reference)
         column.addWidget(self.sections["parameters"])
         column.addWidget(self.sections["weights"])
-        column.addWidget(_rows(("Layers to add", self.show_box.native), ("Last result", self.replace_box.native)))
+        column.addWidget(rows(("Layers to add", self.show_box.native), ("Last result", self.replace_box.native)))
         column.addWidget(self.sections["device"])
         column.addWidget(self.sections["advanced"])
         column.addStretch(1)
-        spare_the_wheel(page)
 
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -315,9 +319,9 @@ class FuseView:
         layout = root.layout()
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(scroll)
+        layout.addWidget(scroll, 1)
         layout.addWidget(self.run_bar.native)
-        root.setMinimumWidth(260)
+        root.setMinimumWidth(_WIDTH)
 
     def _connect(self) -> None:
         self.layers.changed.connect(self._on_layers)
@@ -332,29 +336,6 @@ class FuseView:
         self.sections["parameters"].action.clicked.connect(self._on_reset_parameters)
 
 
-def _rows(*rows: tuple[str, QWidget]) -> QWidget:
-    """Return labelled controls one below the other."""
-    widget = QWidget()
-    grid = QGridLayout(widget)
-    grid.setContentsMargins(0, 0, 0, 0)
-    grid.setHorizontalSpacing(8)
-    grid.setVerticalSpacing(4)
-    for index, (title, control) in enumerate(rows):
-        shrinkable(control)
-        grid.addWidget(QLabel(title), index, 0)
-        grid.addWidget(control, index, 1)
-    grid.setColumnStretch(1, 1)
-    return widget
-
-
 def _table(state: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = state.get(key)
     return value if isinstance(value, Mapping) else {}
-
-
-def _window_or_auto(choice: WindowChoice) -> Any:
-    try:
-        value = choice.value
-    except ParameterError:  # half typed
-        return "auto"
-    return value if isinstance(value, str) else list(value)

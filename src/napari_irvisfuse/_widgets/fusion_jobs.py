@@ -131,8 +131,8 @@ def look_up(
     except DeviceError as error:
         explanation = str(error)
     chosen = get_method(method)
-    name = chosen.weights_name(chosen.parameters(**parameters)) if weights is None else None
-    return Facts(explanation, _describe_weights(name) if name else "")
+    name = chosen.weights_name(chosen.parameters(**parameters))
+    return Facts(explanation, _describe_weights(name, weights) if name else "")
 
 
 def run(request: Request, previous: FusionSession | None, progress: Progress, cancelled: Cancel) -> Outcome:
@@ -163,8 +163,21 @@ def follow(request: Request, session: FusionSession, progress: Progress, cancell
     return Outcome(request, session, result, time.perf_counter() - start)
 
 
-def _describe_weights(name: str) -> str:
-    return name
+def _describe_weights(name: str, own_file: str | None) -> str:
+    from napari_irvisfuse.errors import WeightsError
+    from napari_irvisfuse.weights import store
+
+    try:
+        if own_file is not None:
+            store.resolve(name, own_file)
+            return "Your own file is used."
+        here = store.find(name)
+    except WeightsError as error:
+        return str(error)
+    entry = store.entries()[name]
+    if here is not None:
+        return f"{entry.title}: on this computer."
+    return f"{entry.title}: {entry.size_bytes / 1e6:.0f} MB will be downloaded in the first run."
 
 
 def _fuse(session: FusionSession, request: Request, progress: Progress, cancelled: Cancel) -> FusionResult:

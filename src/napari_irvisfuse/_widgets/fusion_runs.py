@@ -66,6 +66,8 @@ class FusionRuns:
         self._slow = single_shot(owner, _SLOW_MS, self._show_slow)
         self._session: FusionSession | None = None
         self._layers: list[Layer] = []
+        self._following: Request | None = None
+        self._given_up: Request | None = None  # a live update that the user cancelled is not tried again
         self.outcome: Outcome | None = None
         self.trouble = self.said = self.stale = ""
 
@@ -77,6 +79,7 @@ class FusionRuns:
     def run(self, request: Request) -> None:
         """Fuse from the start, whatever is kept: the images may have been changed in place."""
         self.trouble = self.said = ""
+        self._given_up = None
         self._view.run_bar.started()
         self._view.run_bar.message.say("")
         self._jobs.start(
@@ -99,7 +102,8 @@ class FusionRuns:
         elif request is None or request.scene != before.scene:
             self.stale = _OTHER_SETTINGS
         elif request.key != before.key:
-            if session.is_live(request.method, request.parameters, request.weights):
+            given_up = self._given_up is not None and request.key == self._given_up.key
+            if not given_up and session.is_live(request.method, request.parameters, request.weights):
                 self._start_following(request, session)
             else:
                 self.stale = _OTHER_SETTINGS
@@ -124,6 +128,7 @@ class FusionRuns:
 
     def _start_following(self, request: Request, session: FusionSession) -> None:
         self.trouble = ""
+        self._following = request
         self._slow.start()
         self._jobs.start(
             partial(fusion_jobs.follow, request, session),
@@ -167,7 +172,7 @@ class FusionRuns:
 
     def _on_follow_cancel(self) -> None:
         if not self.running:
-            self.stale = _OTHER_SETTINGS
+            self._given_up = self._following
 
     def _on_finish(self) -> None:
         if self.running:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["FuseDemo", "open_demo", "show_demo"]
 
 _DOCK_NAME = "Fuse infrared and visible"
-_DOCK_WIDTH = 340
 
 
 class FuseDemo(NamedTuple):
@@ -36,8 +35,8 @@ def open_demo(
     ir, visible
         ``(H, W)`` or ``(H, W, 3 or 4)``.
     method, parameters
-        As for :func:`napari_irvisfuse.fuse`. They stay a matter of this session: what the user has chosen for
-        other sessions is not overwritten until they change something.
+        As for :func:`napari_irvisfuse.fuse`. A demonstration neither uses nor overwrites the settings that the user
+        has for other sessions.
 
     Returns
     -------
@@ -51,9 +50,8 @@ def open_demo(
         viewer.add_image(image, name=name, rgb=np.ndim(image) == 3)
         for name, image in (("infrared", ir), ("visible", visible))
     ]
-    widget = FuseWidget(viewer)
-    dock = viewer.window.add_dock_widget(widget, name=_DOCK_NAME, area="right")
-    dock.resize(_DOCK_WIDTH, dock.height())
+    widget = FuseWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name=_DOCK_NAME, area="right")
     widget.view.layers.choose(*layers)
     widget.choose(method, dict(parameters or {}), show="everything")
     widget.run()

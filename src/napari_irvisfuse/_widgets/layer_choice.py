@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from .layers import guess_pair
-from .qt_parts import shrinkable, spare_the_wheel
+from .qt_parts import rows
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -46,7 +45,7 @@ class LayerChoice:
             _LayerBox(choices=self._choices, nullable=True, tooltip="The infrared (thermal) image."),
             _LayerBox(choices=self._choices, nullable=True, tooltip="The visible image; its colour is kept."),
         )
-        self.swap_button = QToolButton(text="⇅")
+        self.swap_button = QPushButton(text="⇅")
         self.swap_button.setToolTip("Swap the two layers")
         self.swap_button.clicked.connect(self.swap)
         self.native = self._laid_out()
@@ -114,18 +113,11 @@ class LayerChoice:
 
     def _laid_out(self) -> QWidget:
         native = QWidget()
-        grid = QGridLayout(native)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(4)
-        for row, (title, box) in enumerate(zip(("Infrared", "Visible"), self._boxes, strict=True)):
-            shrinkable(box.native)
-            grid.addWidget(QLabel(title), row, 0)
-            grid.addWidget(box.native, row, 1)
+        row = QHBoxLayout(native)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        row.addWidget(rows(("Infrared", self._boxes[0].native), ("Visible", self._boxes[1].native)), 1)
         self.swap_button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
-        self.swap_button.setFixedWidth(26)
-        self.swap_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        grid.addWidget(self.swap_button, 0, 2, 2, 1)
-        grid.setColumnStretch(1, 1)
-        spare_the_wheel(native)
+        self.swap_button.setFixedWidth(24)
+        row.addWidget(self.swap_button)
         return native

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import (
     CheckBox,
     ComboBox,
-    Container,
     FloatSlider,
     FloatSpinBox,
     LineEdit,
     LiteralEvalLineEdit,
     SpinBox,
-    Widget,
 )
 from psygnal import Signal
+from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QWidget
 
 from napari_irvisfuse.errors import ParameterError
 
-from .qt_parts import shrinkable, spare_the_wheel
+from .qt_parts import rows
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
-
     from napari_irvisfuse.methods.base import MethodInfo, ParameterInfo
 
 __all__ = ["CUSTOM", "ManyOf", "ParameterForm", "checked_values", "control_for"]
@@ -35,7 +33,7 @@ CUSTOM = "custom"
 
 _PRESET = "preset"
 _UNBOUNDED = 1e9
-_ROW_CHARACTERS = 26  # of the labels in one row of check boxes, so that the form fits a narrow dock
+_ROW_CHARACTERS = 20  # of the labels in one row of check boxes, so that the form fits a narrow dock
 
 
 class ParameterForm:
@@ -67,17 +65,14 @@ class ParameterForm:
         self._controls = {name: control_for(item) for name, item in self._infos.items()}
         self._shown: dict[str, Any] = {}
         self._preset = self._preset_box()
-        rows: list[Widget] = [self._preset] if self._preset is not None else []
-        self.container = Container(widgets=[*rows, *self._controls.values()], labels=True)
-        self.container.margins = (0, 0, 0, 0)
-        spare_the_wheel(self.container.native)
         self._show_values()
-        self.container.changed.connect(self._on_edit)
-
-    @property
-    def native(self) -> QWidget:
-        """The Qt widget."""
-        return self.container.native
+        preset = [("Preset", self._preset)] if self._preset is not None else []
+        labelled = [*preset, *((_label(self._infos[name]), control) for name, control in self._controls.items())]
+        for name, control in self._controls.items():
+            control.native.setToolTip(_tooltip(self._infos[name]))
+        self.native = rows(*((label, control.native) for label, control in labelled))
+        for _, control in labelled:
+            control.changed.connect(self._on_edit)
 
     @property
     def preset(self) -> str | None:
@@ -89,7 +84,7 @@ class ParameterForm:
     def __len__(self) -> int:
         return len(self._controls)
 
-    def control(self, name: str) -> Widget:
+    def control(self, name: str) -> Any:
         """Return the control of one parameter."""
         return self._controls[name]
 
@@ -138,27 +133,27 @@ class ParameterForm:
     def _preset_box(self) -> ComboBox | None:
         if not self._presets:
             return None
-        box = ComboBox(name=_PRESET, label="Preset", choices=[*self._presets, CUSTOM])
-        box.tooltip = "Named sets of values. It says custom once one of them was edited."
-        shrinkable(box.native)
-        return box
+        tooltip = "Named sets of values. It says custom once one of them was edited."
+        return ComboBox(choices=self._preset_choices, tooltip=tooltip)
+
+    def _preset_choices(self, _: Any = None) -> list[str]:
+        # "custom" is a state, not a choice: it is listed only while it is true
+        return [*self._presets, *([CUSTOM] if self.preset == CUSTOM else [])]
 
     def _show_values(self) -> None:
         """Bring the controls up to date without hearing them as edits."""
-        with self.container.changed.blocked():
-            for name, control in self._controls.items():
+        for name, control in self._controls.items():
+            with control.changed.blocked():
                 control.value = self._values[name]
-                self._shown[name] = control.value
-            self._show_preset()
+            self._shown[name] = control.value
+        self._show_preset()
 
     def _show_preset(self) -> None:
         if self._preset is None:
             return
-        current = self.preset
         with self._preset.changed.blocked():
-            # "custom" is a state, not a choice: it is listed only while it is true
-            self._preset.choices = [*self._presets, *([CUSTOM] if current == CUSTOM else [])]
-            self._preset.value = current
+            self._preset.reset_choices()
+            self._preset.value = self.preset
 
     def _on_edit(self, _: Any = None) -> None:
         """Find out what the user edited; one handler for all controls."""
@@ -170,43 +165,42 @@ class ParameterForm:
                 value = control.value
                 if value == self._shown[name]:
                     continue
-                checked = self._infos[name].check(value)
+                checked = self._infos[name].check(_on_grid(self._infos[name], value))
             except (ParameterError, ValueError, SyntaxError):
                 continue  # half-typed text; the last good value stays
-            self._shown[name] = value
+            if checked != value:
+                with control.changed.blocked():
+                    control.value = checked
+            self._shown[name] = control.value
             self._values[name] = checked
-            with self.container.changed.blocked():
-                self._show_preset()
+            self._show_preset()
             self.changed.emit(name, self._infos[name].live)
 
 
-class ManyOf(Container):
+class ManyOf:
     """Check boxes for a parameter that is a selection; at least one stays checked.
 
     Parameters
     ----------
     options
         What can be chosen, in order.
-    **kwargs
-        As for :class:`magicgui.widgets.Container`.
     """
 
-    def __init__(self, options: tuple[Any, ...], **kwargs: Any) -> None:
-        self._boxes = {item: CheckBox(label=str(item), text=str(item), value=True) for item in options}
+    changed = Signal(object)
+
+    def __init__(self, options: tuple[Any, ...]) -> None:
+        self._boxes = {item: CheckBox(text=str(item), value=True) for item in options}
         longest = max(len(str(item)) for item in options)
-        columns = max(1, min(len(options), _ROW_CHARACTERS // (longest + 4)))
-        boxes = list(self._boxes.values())
-        rows = [
-            Container(widgets=boxes[start : start + columns], layout="horizontal", labels=False)
-            for start in range(0, len(boxes), columns)
-        ]
-        for row in rows:
-            row.margins = (0, 0, 0, 0)
-        super().__init__(widgets=rows, labels=False, **kwargs)
-        self.margins = (0, 0, 0, 0)
-        self.native.layout().setSpacing(2)
+        columns = max(1, min(len(options), _ROW_CHARACTERS // (longest + 5)))
+        self.native = QWidget()
+        grid = QGridLayout(self.native)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(4)
+        grid.setVerticalSpacing(2)
+        for index, box in enumerate(self._boxes.values()):
+            grid.addWidget(box.native, index // columns, index % columns)
+            box.changed.connect(self._on_box)
         self._last = self.value
-        self.changed.connect(self._keep_one)
 
     @property
     def value(self) -> tuple[Any, ...]:
@@ -216,13 +210,20 @@ class ManyOf(Container):
     @value.setter
     def value(self, value: tuple[Any, ...]) -> None:
         for item, box in self._boxes.items():
-            box.value = item in value
+            with box.changed.blocked():
+                box.value = item in value
         self._last = self.value
 
-    def _keep_one(self, _: Any = None) -> None:
+    def box(self, item: Any) -> CheckBox:
+        """Return the check box of one item."""
+        return self._boxes[item]
+
+    def _on_box(self, _: Any = None) -> None:
         if not self.value:
             self.value = self._last
+            return
         self._last = self.value
+        self.changed.emit(self._last)
 
 
 def checked_values(info: MethodInfo, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,46 +261,61 @@ def control_for(info: ParameterInfo) -> Any:
     A slider if a bounded number can be set well with one, a spin box if not (a default of 0.01 between 0 and 10),
     check boxes for a selection, and a line of text for whatever is left.
     """
-    options: dict[str, Any] = {"name": info.name, "label": _label(info), "tooltip": _tooltip(info)}
     if info.type is tuple and info.choices:
-        return ManyOf(info.choices, **options)
+        return ManyOf(info.choices)
     if info.choices:
-        box = ComboBox(value=info.default, choices=list(info.choices), **options)
-        shrinkable(box.native)
-        return box
+        return ComboBox(value=info.default, choices=list(info.choices))
     if info.type is bool:
-        return CheckBox(value=info.default, text="", **options)
+        return CheckBox(value=info.default, text=" ")
     low, high = info.bounds or (-_UNBOUNDED, _UNBOUNDED)
     if info.type is int:
-        return SpinBox(value=info.default, min=int(low), max=int(high), **options)
+        control = SpinBox(value=info.default, min=int(low), max=int(high), step=int(info.step or 1))
+        control.native.setKeyboardTracking(False)  # a number is a number when it is typed to its end
+        return control
     if info.type is float:
-        return _float_control(info, low, high, options)
+        return _float_control(info, low, high)
     if info.type is str:
-        return LineEdit(value=info.default, **options)
-    return LiteralEvalLineEdit(value=repr(info.default), **options)
+        return LineEdit(value=info.default)
+    return LiteralEvalLineEdit(value=repr(info.default))
 
 
-def _float_control(info: ParameterInfo, low: float, high: float, options: dict[str, Any]) -> Any:
+def _float_control(info: ParameterInfo, low: float, high: float) -> Any:
     span = high - low
     slider = info.bounds is not None and (info.default == low or (info.default - low) / span >= 0.02)
     if slider:
-        step = 10.0 ** math.floor(math.log10(span)) / 100
-        control = FloatSlider(value=info.default, min=low, max=high, step=step, **options)
-        shrinkable(control.native)
+        step = info.step or 10.0 ** math.floor(math.log10(span)) / 100
+        control = FloatSlider(value=info.default, min=low, max=high, step=step)
+        for readout in control.native.findChildren(QAbstractSpinBox):
+            readout.setKeyboardTracking(False)
+            readout.setStyleSheet("QAbstractSpinBox { min-width: 44px; max-width: 50px; padding: 0px 2px; }")
         return control
     magnitude = abs(info.default) or (span / 100 if info.bounds else 1.0)
     digits = max(2, 2 - math.floor(math.log10(magnitude)))
     # the decimals come before the bounds and the value: a spin box rounds both to what it can show
-    control = FloatSpinBox(min=low, max=high, step=10.0**-digits, **options)
-    control.native.setDecimals(digits + 2)
+    control = FloatSpinBox(min=low, max=high, step=10.0**-digits)
+    control.native.setDecimals(digits + 1)
     control.value = info.default
-    control.native.setStepType(control.native.StepType.AdaptiveDecimalStepType)
+    control.native.setKeyboardTracking(False)
+    if info.step:
+        control.native.setSingleStep(info.step)
+    else:
+        control.native.setStepType(control.native.StepType.AdaptiveDecimalStepType)
     return control
 
 
+def _on_grid(info: ParameterInfo, value: Any) -> Any:
+    """Return the nearest allowed number, for parameters that come in steps."""
+    if not info.step or info.bounds is None:
+        return value
+    low, high = info.bounds
+    steps = round((min(value, high) - low) / info.step)
+    return info.type(min(low + steps * info.step, low + (high - low) // info.step * info.step))
+
+
 def _label(info: ParameterInfo) -> str:
-    first = info.title[:1]
-    return (first.upper() if first.isascii() else first) + info.title[1:]  # λ stays λ
+    title = re.sub(r"\bir\b", "IR", info.title)
+    first = title[:1]
+    return (first.upper() if first.isascii() else first) + title[1:]  # λ stays λ
 
 
 def _tooltip(info: ParameterInfo) -> str:

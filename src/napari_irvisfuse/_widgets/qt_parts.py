@@ -11,36 +11,73 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QFrame,
+    QGraphicsOpacityEffect,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-__all__ = ["Message", "Section", "hint", "shrinkable", "single_shot", "spare_the_wheel"]
+__all__ = ["Message", "Section", "hint", "rows", "shrinkable", "single_shot", "spare_the_wheel", "wrapped"]
 
 Level = Literal["error", "warning", "note", "success"]
 
 # One hue each, readable on a dark and on a light background; the text keeps the theme's own colour.
 _HUES = {"error": "224, 82, 82", "warning": "226, 160, 52", "note": "88, 150, 220", "success": "76, 175, 110"}
+_FADED = 0.68
+_WIDEST_LABEL = "Saliency weight____"  # the theme's font, not known yet, is a little larger
 _SIGNS = {"error": "×", "warning": "!", "note": "i", "success": "✓"}
+
+
+def wrapped(label: QLabel) -> QLabel:
+    """Let a label break its lines instead of widening the dock, and take the height that it then needs."""
+    label.setWordWrap(True)
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    label.setSizePolicy(policy)
+    return label
 
 
 def hint(text: str = "") -> QLabel:
     """Return a wrapped, slightly faded line of explanation whose text can be selected and whose links open."""
-    label = QLabel(text)
-    label.setWordWrap(True)
+    label = wrapped(QLabel(text))
     label.setOpenExternalLinks(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
     label.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    label.setStyleSheet("QLabel { color: rgba(140, 145, 155, 255); padding: 0px; margin: 0px; }")
-    # a wrapped label asks for its longest word; it may be narrower than any sentence
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+    label.setStyleSheet("QLabel { padding: 0px; }")
+    # faded by opacity, not by a grey of its own: so it is the theme's text colour, light or dark
+    faded = QGraphicsOpacityEffect(label)
+    faded.setOpacity(_FADED)
+    label.setGraphicsEffect(faded)
     label.setVisible(bool(text))
     return label
+
+
+def rows(*items: tuple[str, QWidget]) -> QWidget:
+    """Return labelled controls one below the other, aligned with those of every other group of rows.
+
+    The labels take over the controls' tooltips; a title too long for its column is broken into lines.
+    """
+    widget = QWidget()
+    grid = QGridLayout(widget)
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setHorizontalSpacing(8)
+    grid.setVerticalSpacing(5)
+    for index, (title, control) in enumerate(items):
+        label = QLabel(title)
+        label.setToolTip(control.toolTip())
+        label.setStyleSheet("QLabel { padding: 0px; }")
+        label.setWordWrap(True)
+        label.setFixedWidth(label.fontMetrics().horizontalAdvance(_WIDEST_LABEL))
+        shrinkable(control)
+        grid.addWidget(label, index, 0)
+        grid.addWidget(control, index, 1)
+    grid.setColumnStretch(1, 1)
+    spare_the_wheel(widget)
+    return widget
 
 
 def shrinkable(widget: QWidget) -> None:
@@ -106,9 +143,9 @@ class Section(QWidget):
             "QPushButton { text-align: left; font-weight: bold; padding: 3px 0px; border: none;"
             " background: transparent; }"
         )
-        self.action = QToolButton(text=action)
+        self.action = QPushButton(text=action)
         self.action.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.action.setStyleSheet("QToolButton { padding: 2px 8px; border-radius: 2px; }")
+        self.action.setStyleSheet("QPushButton { padding: 2px 8px; }")
         self.action.setVisible(bool(action))
         top = QHBoxLayout()
         top.setContentsMargins(0, 0, 0, 0)
@@ -164,19 +201,18 @@ class Message(QFrame):
         self._sign = QLabel()
         self._sign.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._sign.setFixedSize(16, 16)
-        self._label = QLabel()
-        self._label.setWordWrap(True)
+        self._label = wrapped(QLabel())
         self._label.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.LinksAccessibleByMouse
         )
         self._label.setTextFormat(Qt.TextFormat.PlainText)
-        self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(8)
         layout.addWidget(self._sign, 0, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self._label, 1)
         self.setObjectName("irvisfuse_message")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.setVisible(False)
 
     @property

@@ -7,14 +7,26 @@ from collections.abc import Callable
 from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QProgressBar, QPushButton, QSizePolicy, QToolButton, QVBoxLayout
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout
 from qtpy.QtWidgets import QWidget as Widget
 
 from .qt_parts import Message
 
 __all__ = ["RunBar"]
 
+# White reads well on both of these, and both stand out from the dark and from the light theme.
+_GO_HUE, _STOP_HUE = "46, 111, 186", "168, 66, 66"
+_BUTTON = (
+    "QPushButton {{ font-weight: bold; }}"
+    " QPushButton:enabled {{ background-color: rgb({hue}); color: white; }}"
+    " QPushButton:enabled:hover {{ background-color: rgba({hue}, 200); }}"
+)
+_BAR = (
+    "QProgressBar { background: rgba(128, 128, 128, 70); border: none; border-radius: 3px; padding: 0px; }"
+    f" QProgressBar::chunk {{ background: rgb({_GO_HUE}); border-radius: 3px; }}"
+)
 RUN_KEY, CANCEL_KEY = "Ctrl+Return", "Esc"
+_KEYPAD_RUN_KEY = "Ctrl+Enter"
 
 
 class RunBar:
@@ -37,19 +49,19 @@ class RunBar:
     def __init__(self, scope: Widget) -> None:
         self.message = Message()
         self.doing = QLabel()
+        self.doing.setStyleSheet("QLabel { padding: 0px; }")
         self.doing.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
+        self.bar.setStyleSheet(_BAR)
         self.button = QPushButton("Run")
         self.button.setMinimumHeight(32)
-        self.button.setStyleSheet("QPushButton { font-weight: bold; }")
-        self.menu_button = QToolButton(text="⋯")
-        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu_button = QPushButton(text="⋯")
         self.menu_button.setToolTip("Python code, recipes, reset")
         self.menu_button.setFixedSize(34, 32)
         # the arrow that Qt adds to a menu button says nothing that the dots do not
-        self.menu_button.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self.menu_button.setStyleSheet("QPushButton::menu-indicator { image: none; width: 0px; }")
         self.menu = QMenu(self.menu_button)
         self.menu_button.setMenu(self.menu)
         self.native = self._laid_out()
@@ -58,6 +70,7 @@ class RunBar:
         self.button.clicked.connect(self._on_clicked)
         self._shortcuts = [
             self._shortcut(scope, RUN_KEY, self._on_run_key),
+            self._shortcut(scope, _KEYPAD_RUN_KEY, self._on_run_key),
             self._shortcut(scope, CANCEL_KEY, self._on_cancel_key),
         ]
         self._show()
@@ -109,6 +122,7 @@ class RunBar:
     def _show(self) -> None:
         self.bar.setVisible(self._running)
         self.doing.setVisible(self._running)
+        self.button.setStyleSheet(_BUTTON.format(hue=_STOP_HUE if self._running else _GO_HUE))
         self.button.setText("Cancel" if self._running else "Run")
         self.button.setEnabled(not self._stopping if self._running else not self._reason)
         self.button.setToolTip(
@@ -137,6 +151,7 @@ class RunBar:
 
     def _laid_out(self) -> Widget:
         native = Widget()
+        native.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(native)
         layout.setContentsMargins(10, 6, 10, 10)
         layout.setSpacing(6)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,13 +46,13 @@ def sequence() -> list[LayerData]:
     return _layers(*_in_background(lambda progress, cancelled: _scene().sequence(), "Rendering 24 frames"))
 
 
-def roadscene(name: str | None = None) -> list[LayerData]:
+def roadscene(name: str) -> list[LayerData]:
     """Return a real pair of the RoadScene data set, downloaded once.
 
     Parameters
     ----------
     name
-        One of ``napari_irvisfuse.samples.roadscene.PAIRS``; the first if not given.
+        Of one of ``napari_irvisfuse.samples.roadscene.PAIRS``.
 
     Raises
     ------
@@ -61,15 +62,22 @@ def roadscene(name: str | None = None) -> list[LayerData]:
         If the user cancelled the download.
     """
     from napari_irvisfuse.images.files import read_image
-    from napari_irvisfuse.samples.roadscene import PAIRS, fetch_pair
-
-    chosen = next(iter(PAIRS)) if name is None else name
+    from napari_irvisfuse.samples.roadscene import fetch_pair
 
     def fetch(progress: Progress, cancelled: Cancel) -> Pair:
-        ir, visible = fetch_pair(chosen, progress=progress, cancelled=cancelled)
+        ir, visible = fetch_pair(name, progress=progress, cancelled=cancelled)
         return read_image(ir), read_image(visible)
 
-    return _layers(*_in_background(fetch, f"Downloading RoadScene {chosen}"), prefix=f"{chosen} ")
+    return _layers(*_in_background(fetch, f"Downloading RoadScene {name}"), prefix=f"{name} ")
+
+
+# A command of the manifest takes no arguments.
+roadscene_00233 = partial(roadscene, "FLIR_00233")
+roadscene_05027 = partial(roadscene, "FLIR_05027")
+roadscene_06570 = partial(roadscene, "FLIR_06570")
+roadscene_05697 = partial(roadscene, "FLIR_05697")
+roadscene_06236 = partial(roadscene, "FLIR_06236")
+roadscene_07620 = partial(roadscene, "FLIR_07620")
 
 
 def _scene() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from psygnal import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from .qt_parts import hint, shrinkable
 
@@ -32,7 +32,8 @@ class WeightsRow:
         self.edit.setToolTip("Leave it empty to use the published weights, downloaded once and checked.")
         self.edit.setClearButtonEnabled(True)
         shrinkable(self.edit)
-        self._browse = QToolButton(text="…")
+        self._browse = QPushButton(text="…")
+        self._browse.setFixedWidth(28)
         self._browse.setToolTip("Choose a weights file")
         self.native = QWidget()
         layout = QVBoxLayout(self.native)

@@ -10,9 +10,10 @@ from qtpy.QtCore import QLocale
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
+from napari_irvisfuse.errors import ParameterError
 from napari_irvisfuse.images.ranges import NAMED_WINDOWS, parse_window
 
-from .qt_parts import shrinkable, spare_the_wheel
+from .qt_parts import shrinkable
 
 if TYPE_CHECKING:
     from napari_irvisfuse.images.ranges import WindowSpec
@@ -22,11 +23,16 @@ __all__ = ["WindowChoice"]
 _CUSTOM = "custom"
 _TITLES = {
     "auto": "automatic",
-    "full": "full range of the data type",
-    "data": "smallest to largest value",
-    "percentile": "0.1 to 99.9 percentile",
+    "full": "full data type",
+    "data": "min to max",
+    "percentile": "percentiles",
     _CUSTOM: "from … to …",
 }
+_HELP = """Which values of the {whose} image count as black and white.
+automatic: what its data type and content suggest
+full data type: 0 to 255, 0 to 65535, or 0 to 1
+min to max: its smallest and largest value
+percentiles: the 0.1 and 99.9 percentiles"""
 
 
 class WindowChoice:
@@ -48,7 +54,7 @@ class WindowChoice:
     def __init__(self, whose: str) -> None:
         self.box = ComboBox(
             choices=[(_TITLES[name], name) for name in (*NAMED_WINDOWS, _CUSTOM)],
-            tooltip=f"Which values of the {whose} image count as black and white.",
+            tooltip=_HELP.format(whose=whose),
         )
         self.low, self.high = _number("from"), _number("to")
         self._numbers = QWidget()
@@ -58,13 +64,13 @@ class WindowChoice:
         row.addWidget(QLabel("…"))
         row.addWidget(self.high, 1)
         self.native = QWidget()
+        self.native.setToolTip(self.box.tooltip)
         layout = QVBoxLayout(self.native)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         shrinkable(self.box.native)
         layout.addWidget(self.box.native)
         layout.addWidget(self._numbers)
-        spare_the_wheel(self.native)
         self._numbers.setVisible(False)
         self.box.changed.connect(self._on_changed)
         self.low.editingFinished.connect(self._on_changed)
@@ -91,6 +97,15 @@ class WindowChoice:
             self.low.setText(f"{value[0]:.12g}")
             self.high.setText(f"{value[1]:.12g}")
         self._on_changed()
+
+    @property
+    def state(self) -> str | list[float]:
+        """The window as JSON can hold it; half typed it is ``"auto"``."""
+        try:
+            value = self.value
+        except ParameterError:
+            return "auto"
+        return value if isinstance(value, str) else list(value)
 
     def _on_changed(self, _: object = None) -> None:
         self._numbers.setVisible(self.box.value == _CUSTOM)

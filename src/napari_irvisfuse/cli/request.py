@@ -93,7 +93,7 @@ class Choices:
             parameters["preset"] = self.preset
         elif method == base.method:
             # another method or a preset asks for a fresh start
-            parameters.update((str(name), value) for name, value in base.parameters.items())
+            parameters.update(base.parameters)
         parameters.update(parse_parameters(method, self.parameters))
         chosen = {
             "precision": self.precision,
@@ -199,16 +199,11 @@ class Request:
         if cancelled():
             raise Cancelled
         targets = self.targets
-        try:
-            if targets.maps:
-                result.save_maps(targets.maps)
-            if targets.recipe:
-                result.recipe.save(targets.recipe)
-            nif.write_image(targets.output, result.fused, overwrite=targets.overwrite)
-        except OutputError:
-            raise
-        except OSError as error:
-            raise OutputError(f"The results cannot be written ({error}).") from error
+        if targets.maps:
+            result.save_maps(targets.maps)
+        if targets.recipe:
+            result.recipe.save(targets.recipe)
+        nif.write_image(targets.output, result.fused, overwrite=targets.overwrite)
         return Report(result, targets, seconds, (*self._other_weights(result), *result.notes))
 
     def _other_weights(self, result: FusionResult) -> tuple[str, ...]:

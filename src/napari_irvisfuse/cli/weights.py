@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
     """List all weights, with their size and where they are."""
     from napari_irvisfuse.weights import store
 
-    found = {name: store.find(name) for name in store.entries()}
+    found = {name: _where(name) for name in store.entries()}
     if as_json:
         echo_json(
             [
@@ -31,16 +32,13 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
                     "url": entry.url,
                     "licence": entry.licence,
                     "source": entry.source,
-                    "path": str(found[name]) if found[name] else None,
+                    "path": str(found[name][0]) if found[name][0] else None,
                 }
                 for name, entry in store.entries().items()
             ]
         )
         return
-    rows = [
-        (name, entry.title, _size(entry.size_bytes), str(found[name] or "not here"))
-        for name, entry in store.entries().items()
-    ]
+    rows = [(name, entry.title, _size(entry.size_bytes), found[name][1]) for name, entry in store.entries().items()]
     echo_table(("Name", "Title", "Size", "Where"), rows)
 
 
@@ -52,7 +50,6 @@ def fetch(
     """Download weights and verify them; nothing happens if they are here."""
     from napari_irvisfuse.weights import store
 
-    _check(name)
     there = store.find(name)
     if there is None:
         with interruptible() as cancelled, progress_bar(quiet=quiet, download=True) as progress:
@@ -72,20 +69,21 @@ def path(
     if name is None:
         typer.echo(str(store.cache_dir()))
         return
-    _check(name)
     there = store.find(name)
     if there is None:
         raise WeightsError(f"The weights {name} are not here: irvisfuse weights fetch {name} brings them.")
     typer.echo(str(there))
 
 
-def _check(name: str) -> None:
+def _where(name: str) -> tuple[Path | None, str]:
     from napari_irvisfuse.errors import WeightsError
     from napari_irvisfuse.weights import store
 
-    known = store.entries()
-    if name not in known:
-        raise WeightsError(f"There are no weights {name!r}: choose one of {', '.join(known)}.")
+    try:
+        there = store.find(name)
+    except WeightsError as error:  # one damaged file must not hide the others
+        return None, str(error)
+    return there, str(there or "not here")
 
 
 def _size(count: int) -> str:

@@ -17,8 +17,9 @@ __all__ = ["WRITABLE", "check_output", "read_image", "write_atomically", "write_
 
 WRITABLE = (".png", ".tif", ".tiff")
 _TIFF = (".tif", ".tiff")
-# tifffile hands these out as stored: numbers of palette entries, amounts of ink. Pillow makes colours of them.
-_STORED_AS_INK = ("MINISWHITE", "PALETTE", "SEPARATED", "CIELAB")
+# Photometric interpretations that tifffile hands out as stored, but that are no brightness: white is 0, palette,
+# CMYK, CIELAB. Pillow makes grey or RGB of them.
+_NO_BRIGHTNESS = (0, 3, 5, 8)
 
 
 def read_image(path: str | Path) -> npt.NDArray[Any]:
@@ -41,10 +42,10 @@ def read_image(path: str | Path) -> npt.NDArray[Any]:
         If there is no such file or it is not an image.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise ImageError(f"There is no image file {path}.")
     reader = {".png": _read_png, ".tif": _read_tiff, ".tiff": _read_tiff}.get(path.suffix.lower(), _read_other)
     try:
+        if not path.is_file():
+            raise ImageError(f"There is no image file {path}.")
         array = reader(path)
     except ImageError:
         raise
@@ -71,7 +72,7 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
         if not tiff.pages:
             raise ImageError(f"{path} holds no image.")
         series = tiff.series[0]
-        if series.keyframe.photometric.name not in _STORED_AS_INK:
+        if series.keyframe.photometric not in _NO_BRIGHTNESS:
             array = np.asarray(series.asarray())
             # planar colour (3, H, W) is one picture, not a stack
             planar = array.ndim == 3 and series.axes.startswith("S")
@@ -102,8 +103,10 @@ def check_output(path: str | Path, *, overwrite: bool) -> Path:
         raise OutputError(f"{path.name}: results are written as PNG or TIFF; end the name in {', '.join(WRITABLE)}.")
     if not path.parent.is_dir():
         raise OutputError(f"There is no folder {path.parent} to write {path.name} into.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: choose another name.")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already: choose another name or allow overwriting.")
+        raise OutputError(f"{path} exists already: choose another name or say overwrite.")
     return path
 
 

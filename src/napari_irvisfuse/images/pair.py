@@ -13,7 +13,7 @@ from napari_irvisfuse.errors import ImageError
 
 from .color import merge_luma, split_luma
 from .files import read_image
-from .ranges import FloatArray, Role, Window, WindowSpec, resolve_window, to_dtype
+from .ranges import FloatArray, Role, Window, WindowSpec, parse_window, resolve_window, to_dtype
 
 __all__ = ["MIN_SIZE", "ImagePair", "Output"]
 
@@ -63,8 +63,8 @@ class ImagePair:
         ir: object,
         visible: object,
         *,
-        ir_window: WindowSpec = "auto",
-        visible_window: WindowSpec = "auto",
+        ir_window: WindowSpec | str = "auto",
+        visible_window: WindowSpec | str = "auto",
         dtype: npt.DTypeLike = np.float32,
     ) -> ImagePair:
         """Check and normalise two images.
@@ -84,7 +84,10 @@ class ImagePair:
         ------
         ImageError
             With one sentence that says what is wrong and what to do.
+        ParameterError
+            If a window is none.
         """
+        ir_window, visible_window = parse_window(ir_window), parse_window(visible_window)
         ir_array, visible_array = _as_image(ir, "ir"), _as_image(visible, "visible")
         if ir_array.shape[:2] != visible_array.shape[:2]:
             raise ImageError(
@@ -128,19 +131,21 @@ class ImagePair:
             left exactly as it was, are the visible image's own, bit for bit.
         """
         luma = np.clip(fused.astype(self.visible.dtype), 0.0, 1.0)
-        kept = luma == self.visible
+        changed = luma != self.visible
         if self.valid is not None:
-            kept |= ~self.valid
-        grey = self.source.ndim == 2
-        if grey or output == "luma":
-            own = self.source if grey else self._encode(self.visible)
-            return np.where(kept, own, self._encode(luma))
-        chroma = self.chroma
-        assert chroma is not None  # a colour source always has it
-        result = self.source.copy()
-        colour = self._encode(merge_luma(luma, chroma))
-        result[..., :3] = np.where(kept[..., None], self.source[..., :3], colour)
+            changed &= self.valid
+        if self.chroma is None or output == "luma":
+            result = self.source.copy() if self.chroma is None else self._own_luma()
+            np.copyto(result, self._encode(luma), where=changed)
+        else:
+            result = self.source.copy()
+            np.copyto(result[..., :3], self._encode(merge_luma(luma, self.chroma)), where=changed[..., None])
         return result
+
+    def _own_luma(self) -> npt.NDArray[Any]:
+        """Luma of a colour source as given: not cut to the window, NaN where a channel has no value."""
+        with np.errstate(invalid="ignore"):
+            return to_dtype(split_luma(self.source[..., :3].astype(np.float64))[0], self.source.dtype)
 
     def _encode(self, unit: FloatArray) -> npt.NDArray[Any]:
         return to_dtype(self.visible_window.from_unit(unit), self.source.dtype)
@@ -155,13 +160,10 @@ def _as_image(image: object, role: Role) -> npt.NDArray[Any]:
     name = _NAMES[role]
     if isinstance(image, str | Path):
         image = read_image(image)
-    if hasattr(image, "detach"):  # a torch tensor, recognised without importing torch
-        array = _from_tensor(image)
-    else:
-        try:
-            array = np.asarray(image)
-        except (TypeError, ValueError) as error:
-            raise ImageError(f"The {name} image is not an array of numbers ({error}).") from error
+    try:  # a torch tensor is recognised without importing torch
+        array = _from_tensor(image) if hasattr(image, "detach") else np.asarray(image)
+    except (TypeError, ValueError) as error:
+        raise ImageError(f"The {name} image is not an array of numbers ({error}).") from error
 
     if array.dtype.name not in _DTYPES:
         raise ImageError(

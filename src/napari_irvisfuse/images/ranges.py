@@ -42,9 +42,9 @@ class Window:
     def to_unit(self, array: npt.NDArray[Any], dtype: npt.DTypeLike = np.float32) -> FloatArray:
         """Map ``low … high`` to 0 … 1, clipped to [0, 1]; the input is not modified."""
         # float64 in between: a 16-bit level divided in float32 would not come back as the same level
-        unit = (array.astype(np.float64) - self.low) / (self.high - self.low)
-        clipped: FloatArray = np.clip(unit, 0.0, 1.0).astype(dtype)
-        return clipped
+        inside = np.clip(array.astype(np.float64), self.low, self.high)
+        unit: FloatArray = ((inside - self.low) / (self.high - self.low)).astype(dtype)
+        return unit
 
     def from_unit(self, unit: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Map 0 … 1 back to ``low … high``, float64, not clipped."""
@@ -124,11 +124,12 @@ def resolve_window(array: npt.NDArray[Any], spec: WindowSpec, role: Role) -> Win
     return Window(low, high) if high > low else Window(low, max(low + 1.0, math.nextafter(low, math.inf)))
 
 
-def to_dtype(values: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def to_dtype(values: FloatArray, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Cast to the data type of an image: integers rounded half up and saturated, bool thresholded at one half."""
     if dtype == np.bool_:
-        return values >= 0.5
-    if np.issubdtype(dtype, np.floating):
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.floor(np.clip(values, limits.min, limits.max) + 0.5).astype(dtype)
+        return np.greater_equal(values, 0.5)
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        values = np.floor(np.clip(values, limits.min, limits.max) + 0.5)
+    result: npt.NDArray[Any] = values.astype(dtype)
+    return result

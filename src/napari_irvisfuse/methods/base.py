@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -80,7 +81,7 @@ def option(
     bounds
         Smallest and largest allowed value, both included.
     choices
-        The allowed values; for a tuple parameter, of its items.
+        The allowed values; for a tuple parameter, which is a selection of them, of its items.
     live
         True if it matters only after :meth:`FusionMethod.analyse`, so that changing it does not repeat that step.
     step
@@ -118,8 +119,8 @@ class ParameterInfo:
             if self.type is bool:
                 return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
             if self.type is tuple:
-                item = type(self.choices[0]) if self.choices else int
-                return tuple(item(part) for part in text.split(",") if part.strip())
+                item = type(self.choices[0])
+                return tuple(item(part.strip()) for part in text.split(",") if part.strip())
             return self.type(text)
         except (KeyError, ValueError):
             raise ParameterError(f"{self.name} takes {self.wants}; got {text!r}.") from None
@@ -145,30 +146,36 @@ class ParameterInfo:
             If it is of another type, out of bounds or not among the choices.
         """
         proper = self._proper(value)
-        items = proper if self.type is tuple else (proper,)
-        known = proper is not None and (not self.choices or all(item in self.choices for item in items))
-        if known and self.bounds:
-            low, high = self.bounds
-            known = low <= proper <= high and not (self.step and (proper - low) % self.step)
-        if not known:
+        if proper is None or not (self._is_chosen(proper) and self._is_within(proper)):
             raise ParameterError(f"{self.name} takes {self.wants}; got {value!r}.")
         return proper
+
+    def _is_chosen(self, proper: Any) -> bool:
+        return self.type is tuple or not self.choices or proper in self.choices
+
+    def _is_within(self, proper: Any) -> bool:
+        if self.bounds is None:
+            return True
+        low, high = self.bounds
+        steps = (proper - low) / self.step if self.step else 0.0
+        return bool(low <= proper <= high and abs(steps - round(steps)) < 1e-6)
 
     def _proper(self, value: Any) -> Any:
         """Return the value as this parameter's type if nothing is lost by it, else None."""
         if self.type is bool or isinstance(value, bool):
             return value if isinstance(value, bool) and self.type is bool else None
         if self.type is tuple:
-            return tuple(sorted(set(value))) if isinstance(value, tuple | list | set | frozenset) and value else None
-        if self.type in (int, float):
+            given = list(value) if isinstance(value, tuple | list | set | frozenset) else []
+            # the choices themselves, in their order: 1.0, True and NumPy's 1 are equal to 1, but no 1 in a recipe
+            proper = tuple(choice for choice in self.choices if choice in given)
+            return proper if given and all(item in proper for item in given) else None
+        if self.type in (int, float) and not isinstance(value, str | bytes):
             try:
-                number = float(value) if not isinstance(value, str) else None
-            except (TypeError, ValueError):
+                number = self.type(value)
+                return number if math.isfinite(number) and (self.type is float or number == value) else None
+            except (TypeError, ValueError, OverflowError):
                 return None
-            if number is None or number != number or (self.type is int and not number.is_integer()):
-                return None
-            return self.type(number)
-        return value if isinstance(value, self.type) else None
+        return self.type(value) if isinstance(value, self.type) else None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class WLSParameters(Parameters):
         0.01, "λ: how strongly detail follows the visible image where infrared has none.", bounds=(0, 10), live=True
     )
     saliency_weight: float = option(
-        0.5, "How far visual saliency shifts the base layer from the plain mean.", bounds=(0, 1), live=True
+        0.5, "How far visual saliency shifts the base layer from the plain mean.", bounds=(0, 0.5), live=True
     )
     detail_gain: float = option(1.0, "Factor on the fused detail; 1 is the paper's.", bounds=(0, 4), live=True)
 
@@ -62,12 +62,12 @@ class WLS(FusionMethod[WLSParameters, _Layers]):
         both = torch.cat([visible, ir])
         layers = [both]
         steps = len(_SCALES) * parameters.iterations + 1
-        for scale in _SCALES:
+        for number, scale in enumerate(_SCALES):
             image = layers[-1]
             smooth = gaussian(image, scale, radius=3 * scale)
             apply = guided_filter_by(image, scale, _RANGE_SIGMA**2)
-            for _ in range(parameters.iterations):
-                runtime.step((len(layers) - 1) * parameters.iterations, steps, f"Decomposing, scale {scale}")
+            for iteration in range(parameters.iterations):
+                runtime.step(number * parameters.iterations + iteration, steps, f"Decomposing, scale {scale}")
                 smooth = apply(smooth)
             layers.append(smooth)
         layers.append(gaussian(layers[-1], 2, radius=6))

@@ -51,8 +51,9 @@ def torchvision_models() -> ModuleType:
             _declare_operators()
             return importlib.import_module("torchvision.models")
         except ModuleNotFoundError as error:
+            missing = (error.name or "torchvision").partition(".")[0]
             raise WeightsError(
-                f"The pretrained networks need {error.name}, which is not installed: "
+                f"The pretrained networks need {missing}, which is not installed: "
                 "install torch and torchvision in this environment."
             ) from error
         except (ImportError, RuntimeError) as error:
@@ -66,7 +67,8 @@ def torchvision_models() -> ModuleType:
 def _declare_operators() -> None:
     import torch
 
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    create: Any = torch.library.Library  # untyped in some versions of torch
+    library = create("torchvision", "FRAGMENT")
     _declared.append(library)
     for name, schema in _SCHEMAS.items():
         if not hasattr(torch.ops.torchvision, name):

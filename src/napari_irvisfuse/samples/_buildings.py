@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._canvas import Canvas
 from ._cafe import draw_cafe_front
+from ._canvas import Canvas
 from ._light import AMBIENT, apparent, colour, diffuse_coarse, sky_temperature
 from ._texture import Array, fractal, hashed, sample, smoothstep
 
@@ -130,9 +130,7 @@ def _masonry(wall: Wall, u: Array, v: Array, pixel_u: Array, pixel_v: Array) -> 
     return reflectance, relief, warmth
 
 
-def _windows(
-    wall: Wall, u: Array, v: Array, radiance: Array, temperature: Array, light: Array
-) -> tuple[Array, Array]:
+def _windows(wall: Wall, u: Array, v: Array, radiance: Array, temperature: Array, light: Array) -> tuple[Array, Array]:
     """Set windows into the wall: some lit, all of them cool mirrors of the sky to a thermal camera."""
     width, tall = wall.window
     i = np.floor(u / wall.pitch)
@@ -188,4 +186,3 @@ def _room(a: Array, b: Array, i: Array, j: Array, seed: int) -> Array:
     strength = np.where(furniture & ~curtain, strength * 0.45, strength)
     out: Array = strength[..., None] * tint
     return out
-

@@ -32,7 +32,7 @@ def draw_cafe_front(u: Array, v: Array, radiance: Array, temperature: Array, lig
     frame = colour(0.05, 0.085, 0.075) * light + 0.012
     radiance[here] = frame[here]
     radiance[plinth] = (0.11 * light)[plinth]
-    radiance[fascia] = (panel + _lettered(u, v)[..., None] * colour(1.0, 0.80, 0.48, 0.55))[fascia]
+    radiance[fascia] = (panel + _spotlights(u, v)[..., None] * colour(1.0, 0.80, 0.48, 0.55))[fascia]
     radiance[glass] = inside[glass]
 
     pane = apparent(10.8 + 0.5 * smoothstep(2.6, 0.8, v), 0.82, sky_temperature(0.2 + 0.0 * v))
@@ -70,7 +70,7 @@ def _interior(u: Array, v: Array) -> Array:
     return out
 
 
-def _lettered(u: Array, v: Array) -> Array:
+def _spotlights(u: Array, v: Array) -> Array:
     """Small lamps along the fascia, which wash it from above."""
     out: Array = np.exp(-(((u % 1.6) - 0.8) ** 2) / 0.05) * np.exp(-((v - 3.2) ** 2) / 0.01)
     return out

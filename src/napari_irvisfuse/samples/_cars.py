@@ -75,7 +75,7 @@ def _polygon(points: list[tuple[float, float]]) -> Array:
 
 @lru_cache(maxsize=1)
 def _model() -> tuple[Array, Array, Array, Array, Array]:
-    """Return half the body's width (m), its slopes, and maps of side glass and of the wind screens, over (height, length)."""
+    """Return half the body's width (m), its slopes, and maps of its side glass and screens."""
     body, cabin = _polygon(_BODY), _polygon(_CABIN)
     solid = ndimage.gaussian_filter(np.maximum(body, cabin), 1.6) > 0.5
     height, length = solid.shape
@@ -172,7 +172,10 @@ def _march(camera: Camera, crop: Crop, car: Car, near: float) -> tuple[Array, Ar
 
 
 def _surface(
-    car: Car, point: tuple[Array, Array, Array], normal: tuple[Array, Array, Array], place: tuple[Array, Array],
+    car: Car,
+    point: tuple[Array, Array, Array],
+    normal: tuple[Array, Array, Array],
+    place: tuple[Array, Array],
     maps: tuple[Array, Array],
 ) -> tuple[Array, Array]:
     """Return radiance ``(n, 3)`` and apparent temperature ``(n,)`` of points on the body."""
@@ -190,7 +193,9 @@ def _surface(
     trim = (y < 0.30) & ~wheel
     lamp, plate, grille = _fittings(s, x, y)
 
-    matt = np.where((wheel | arch | trim | grille)[:, None], colour(0.022, 0.022, 0.024), np.array(car.paint, np.float32))
+    matt = np.where(
+        (wheel | arch | trim | grille)[:, None], colour(0.022, 0.022, 0.024), np.array(car.paint, np.float32)
+    )
     matt = np.where((glass & ~wheel)[:, None], colour(0.006, 0.007, 0.009), matt)
     spokes = 0.5 + 0.5 * np.cos(np.arctan2(y - 0.32, np.where(ring[0] < ring[1], s - 0.82, s - 3.42)) * 5)
     matt = np.where(rim[:, None], (0.06 + 0.24 * smoothstep(0.3, 0.6, spokes))[:, None] * colour(1, 1, 1), matt)
@@ -198,7 +203,9 @@ def _surface(
     shiny = np.where(wheel | arch | trim, 0.05, np.where(glass, 1.0, 0.55))
     radiance = matt * light + shiny[:, None] * gloss
     # door gaps
-    gap = ((np.abs(s - 1.45) < 0.012) | (np.abs(s - 2.45) < 0.012) | (np.abs(s - 3.35) < 0.012)) & (y < 0.98) & (y > 0.3)
+    gap = (
+        ((np.abs(s - 1.45) < 0.012) | (np.abs(s - 2.45) < 0.012) | (np.abs(s - 3.35) < 0.012)) & (y < 0.98) & (y > 0.3)
+    )
     radiance = np.where((gap & (np.abs(nz) < 0.5))[:, None], radiance * 0.35, radiance)
     radiance = np.where(lamp[:, None], _lamps(car, s, x, y, light), radiance)
     return radiance, _heat(car, point, normal, (glass, wheel, rim, grille | arch, lamp))
@@ -224,7 +231,7 @@ def _lamps(car: Car, s: Array, x: Array, y: Array, light: Array) -> Array:
 
 
 def _reflection(x: Array, y: Array, z: Array, normal: tuple[Array, Array, Array]) -> Array:
-    """What the clear coat mirrors: the sky's glow and the street lamps, more at a grazing angle."""
+    """Return what the clear coat mirrors: the sky's glow and the lamps, more at a grazing angle."""
     vx, vy, vz = Camera.X - x, Camera.Y - y, -z
     v = np.sqrt(vx * vx + vy * vy + vz * vz)
     vx, vy, vz = vx / v, vy / v, vz / v
@@ -240,14 +247,18 @@ def _reflection(x: Array, y: Array, z: Array, normal: tuple[Array, Array, Array]
         lx, ly, lz = light.x - x, light.y - y, light.z - z
         square = lx * lx + ly * ly + lz * lz
         along = (rx * lx + ry * ly + rz * lz) / np.sqrt(square)
-        spot = np.exp(260.0 * (np.minimum(along, 1.0) - 1.0)) * 9.0 + np.exp(18.0 * (np.minimum(along, 1.0) - 1.0)) * 0.3
+        spot = (
+            np.exp(260.0 * (np.minimum(along, 1.0) - 1.0)) * 9.0 + np.exp(18.0 * (np.minimum(along, 1.0) - 1.0)) * 0.3
+        )
         total = total + (spot / square)[:, None] * np.array(light.tint, np.float32)
     out: Array = fresnel[:, None] * total
     return out
 
 
 def _heat(
-    car: Car, point: tuple[Array, Array, Array], normal: tuple[Array, Array, Array],
+    car: Car,
+    point: tuple[Array, Array, Array],
+    normal: tuple[Array, Array, Array],
     masks: tuple[Array, Array, Array, Array, Array],
 ) -> Array:
     """Apparent temperature: engine under the bonnet, grille, tyres, brakes, exhaust; cool roof and glass."""
@@ -302,5 +313,7 @@ def _beams(canvas: Canvas, car: Car, near: float) -> None:
         lobe = np.exp(-((lx / lz / 0.30) ** 2)) * smoothstep(0.0, 4.0, lz)
         total += (lobe * 0.64 / square**1.5)[..., None] * colour(1.0, 0.93, 0.80, 420.0)
         lamp = Light(car.x + side, 0.64, near, (26.0, 24.0, 20.0))
-        total += (glossy(x, z, (np.zeros_like(z), np.zeros_like(z)), 900.0, [lamp]) * 1.3) / np.maximum(lit, 0.03)[..., None]
+        total += (glossy(x, z, (np.zeros_like(z), np.zeros_like(z)), 900.0, [lamp]) * 1.3) / np.maximum(lit, 0.03)[
+            ..., None
+        ]
     canvas.radiance[around] += lit[..., None] * total

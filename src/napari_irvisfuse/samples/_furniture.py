@@ -8,7 +8,7 @@ import numpy as np
 
 from ._canvas import Canvas
 from ._light import AIR, AMBIENT, LAMPS, Light, apparent, colour, diffuse, diffuse_coarse
-from ._texture import Array, fractal, sample, smoothstep
+from ._texture import Array, Scalar, fractal, sample, smoothstep
 
 __all__ = ["draw_hedge", "draw_lamp", "draw_tree", "furnish"]
 
@@ -68,7 +68,7 @@ def draw_hedge(canvas: Canvas) -> None:
     canvas.paint(crop, cover, radiance, warmth, z)
 
 
-def _under_trees(z: Array) -> Array:
+def _under_trees(z: Scalar) -> Array:
     out: Array = 1.0 - 0.93 * np.exp(-((np.maximum(np.abs(z - 13.5) - 6.5, 0) / 2.5) ** 2))
     return out
 
@@ -138,7 +138,7 @@ def _draw_wood(canvas: Canvas, tree: Tree) -> None:
         cover = np.clip((radius - away) / pixel + 0.5, 0, 1)
         nx, ny = px / radius, py / radius
         nz = np.sqrt(np.clip(1 - nx * nx - ny * ny, 0.05, 1))
-        light = (diffuse(x, y, tree.z, (nx, ny, -nz)) + AMBIENT) * _under_trees(np.float32(tree.z))
+        light = (diffuse(x, y, tree.z, (nx, ny, -nz)) + AMBIENT) * _under_trees(tree.z)
         shading = np.clip(0.10 * (1 + 0.35 * bark), 0.02, 0.3)
         canvas.paint(crop, cover, shading[..., None] * colour(1.0, 0.85, 0.7) * light, AIR + 1.1 + 0.3 * bark, tree.z)
 
@@ -159,8 +159,10 @@ def draw_lamp(canvas: Canvas, lamp: Light) -> None:
     nx = np.clip((x - foot) / radius, -1, 1)
     post = np.clip((radius - np.abs(x - foot)) / pixel + 0.5, 0, 1) * (y > 0.1) * (y < top)
     bend = top + 0.22 * np.clip((foot - x) * outward / 1.15, 0, 1) ** 0.7
-    arm = np.clip((0.045 - np.abs(y - bend)) / pixel + 0.5, 0, 1) * ((foot - x) * outward > 0) * (
-        (x - lamp.x) * outward > -0.35
+    arm = (
+        np.clip((0.045 - np.abs(y - bend)) / pixel + 0.5, 0, 1)
+        * ((foot - x) * outward > 0)
+        * ((x - lamp.x) * outward > -0.35)
     )
     light = diffuse(x, y, lamp.z, (nx, 0.0, -np.sqrt(1 - nx * nx))) + AMBIENT
     steel = 0.10 * light + 0.002

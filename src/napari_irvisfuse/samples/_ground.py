@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from ._canvas import SUPERSAMPLING, Camera, Canvas
 from ._light import AMBIENT, apparent, colour, diffuse, glossy, sky_temperature
-from ._texture import Array, fractal, hashed, lettering, sample, smoothstep
+from ._texture import Array, Scalar, fractal, hashed, lettering, sample, smoothstep
 
 __all__ = ["KERB", "ROAD_TEXT", "draw_ground", "draw_sky"]
 
@@ -109,9 +109,11 @@ def _lamplight(x: Array, z: Array, grain: Array) -> tuple[Array, Array]:
     return np.repeat(np.repeat(light, n, 0), n, 1), np.repeat(np.repeat(shine, n, 0), n, 1)
 
 
-def shade(x: Array, z: Array) -> Array:
+def shade(x: Scalar, z: Scalar) -> Array:
     """Return the share of lamplight that reaches the ground: the near left pavement lies under the trees."""
-    dark = np.exp(-(np.maximum(np.abs(x + 6.0) - 1.2, 0.0) ** 2) / 1.2 - (np.maximum(np.abs(z - 12.0) - 4.0, 0) / 2.2) ** 2)
+    dark = np.exp(
+        -(np.maximum(np.abs(x + 6.0) - 1.2, 0.0) ** 2) / 1.2 - (np.maximum(np.abs(z - 12.0) - 4.0, 0) / 2.2) ** 2
+    )
     out: Array = 1.0 - 0.93 * dark
     return out
 
@@ -180,4 +182,3 @@ def _traces(x: Array, z: Array, reflectance: Array, warmth: Array) -> tuple[Arra
     reflectance = reflectance * (1 - lid * (0.25 + 0.3 * knobs)) * (1 - 0.6 * ring)
     warmth = warmth + lid * 3.8 + 1.2 * np.exp(-((manhole / 0.7) ** 2))
     return reflectance, warmth
-

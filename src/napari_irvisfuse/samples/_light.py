@@ -10,7 +10,19 @@ import numpy as np
 from ._canvas import Camera
 from ._texture import Array, Scalar
 
-__all__ = ["AIR", "AMBIENT", "LAMPS", "LIGHTS", "Light", "apparent", "colour", "diffuse", "diffuse_coarse", "glossy", "sky_temperature"]
+__all__ = [
+    "AIR",
+    "AMBIENT",
+    "LAMPS",
+    "LIGHTS",
+    "Light",
+    "apparent",
+    "colour",
+    "diffuse",
+    "diffuse_coarse",
+    "glossy",
+    "sky_temperature",
+]
 
 Normal = tuple[Scalar, Scalar, Scalar]
 
@@ -74,7 +86,7 @@ def diffuse(x: Scalar, y: Scalar, z: Scalar, normal: Normal, lights: Sequence[Li
         square = lx * lx + ly * ly + lz * lz + 0.02
         distance = np.sqrt(square)
         facing = np.maximum(normal[0] * lx + normal[1] * ly + normal[2] * lz, 0.0)
-        strength = np.asarray(facing / (square * distance), dtype=np.float32)
+        strength: Array = np.asarray(facing / (square * distance), dtype=np.float32)
         if light.focus:
             lobe = np.maximum(-(light.aim[0] * lx + light.aim[1] * ly + light.aim[2] * lz) / distance, 0.0)
             strength = strength * lobe**light.focus
@@ -96,9 +108,7 @@ def diffuse_coarse(x: Scalar, y: Scalar, z: Scalar, normal: Normal) -> Array:
     return np.repeat(np.repeat(light, 2, axis=0), 2, axis=1)[:height, :width]
 
 
-def glossy(
-    x: Array, z: Array, bumps: tuple[Array, Array], sharpness: float, lights: Sequence[Light] = LIGHTS
-) -> Array:
+def glossy(x: Array, z: Array, bumps: tuple[Array, Array], sharpness: float, lights: Sequence[Light] = LIGHTS) -> Array:
     """Return the mirror-like answer ``(h, w, 3)`` of a damp level ground: half-vector highlights.
 
     At grazing angles these stretch into the streaks that lamps draw on a wet street.

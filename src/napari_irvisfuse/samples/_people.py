@@ -8,12 +8,13 @@ import numpy as np
 
 from ._canvas import Camera, Canvas, Crop
 from ._ground import shade
-from ._light import AMBIENT, diffuse
+from ._light import AMBIENT, colour, diffuse
 from ._texture import Array, fractal, sample, smoothstep
 
 __all__ = ["PEOPLE", "Person", "draw_person", "figure_crop"]
 
 FRAME_RATE = 8.0
+BOUNCE = colour(1.0, 0.78, 0.55, 0.085)  # what the lit road throws back at whoever stands near it, even in the dark
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,10 @@ PEOPLE = {
     "couple_left": Person(4.95, 30.0, (0.0, -1.0), 1.1, (0.30, 0.26, 0.20), _DARK, 1.68, 0.9, True),
     "couple_right": Person(5.65, 30.2, (0.0, -1.0), 1.1, _NAVY, _JEANS, 1.80, 2.3),
     "crossing_person": Person(0.2, 19.4, (1.0, 0.0), 1.25, (0.16, 0.035, 0.03), _JEANS, 1.76, 0.9, turn=3.6),
-    "smoke_person": Person(-4.65, 18.6, (1.0, 0.05), 0.16, _NAVY, _DARK, 1.80, 0.7, turn=0.8),
-    "hidden_person": Person(-4.95, 12.3, (0.9, -0.44), 0.22, (0.07, 0.075, 0.055), (0.10, 0.10, 0.10), 1.78, 0.8, True, turn=0.9),
+    "smoke_person": Person(-4.45, 18.6, (1.0, 0.05), 0.16, _NAVY, _DARK, 1.80, 0.7, turn=0.6),
+    "hidden_person": Person(
+        -5.0, 12.4, (0.5, -0.87), 0.20, (0.15, 0.15, 0.12), (0.24, 0.23, 0.21), 1.78, 0.8, True, 0.6
+    ),
     "lit_person": Person(5.15, 11.6, (-0.55, -0.83), 0.42, (0.38, 0.30, 0.19), _JEANS, 1.72, 1.1, turn=1.6),
 }
 
@@ -85,7 +88,7 @@ PEOPLE = {
 def figure_crop(camera: Camera, person: Person, frame: int) -> Crop | None:
     """Return the pixels around a person."""
     x, z, _, _ = person.place(frame)
-    return camera.crop((x - 0.62, x + 0.62), (-0.02, person.tall + 0.12), (z, z))
+    return camera.crop((x - 0.62, x + 0.62), (-0.02, person.tall + 0.30), (z, z))
 
 
 def draw_person(canvas: Canvas, person: Person, frame: int) -> None:
@@ -112,7 +115,7 @@ def draw_person(canvas: Canvas, person: Person, frame: int) -> None:
     bump_x, bump_y = nx + 0.22 * folds, ny + 0.10 * folds
     length = np.sqrt(bump_x**2 + bump_y**2 + nz**2)
     lit = diffuse(x0 + side, up + floor, z0 - height, (bump_x / length, bump_y / length, -nz / length))
-    lit = (lit + AMBIENT * (0.8 + 0.4 * bump_y / length)[..., None]) * shade(np.float32(x0), np.float32(z0))
+    lit = (lit + AMBIENT * (0.8 + 0.4 * bump_y / length)[..., None]) * shade(x0, z0) + BOUNCE
     canvas.paint(crop, cover, reflectance * lit, temperature, z0)
 
 
@@ -147,7 +150,11 @@ def _body(person: Person, direction: float, phase: float) -> list[_Part]:
     coat, trousers = person.coat, person.trousers
     parts: list[_Part] = []
     for left, (knee, ankle) in zip((0.095, -0.095), legs, strict=True):
-        h, k, a = at(0.0, hip - 0.02, left), at(knee[0], knee[1] + lift, left), at(ankle[0], ankle[1] + lift, left * 0.9)
+        h, k, a = (
+            at(0.0, hip - 0.02, left),
+            at(knee[0], knee[1] + lift, left),
+            at(ankle[0], ankle[1] + lift, left * 0.9),
+        )
         toe = at(ankle[0] + 0.17, max(ankle[1] + lift - 0.045 + ankle[2], 0.035), left * 1.1)
         parts += [
             _Part(h, k, (0.098, 0.066), (22.5, 19.0), trousers),
@@ -162,7 +169,9 @@ def _body(person: Person, direction: float, phase: float) -> list[_Part]:
     ]
     if person.long_coat:
         for left in (0.075, -0.075):
-            parts.append(_Part(at(0.02, chest - 0.1, left), at(0.0, 0.60 + lift, left), (0.13, 0.165), (22.5, 17.5), coat))
+            parts.append(
+                _Part(at(0.02, chest - 0.1, left), at(0.0, 0.60 + lift, left), (0.13, 0.165), (22.5, 17.5), coat)
+            )
     for left, turned in ((0.205, phase + np.pi), (-0.205, phase)):
         angle = 0.75 * swing * np.sin(turned)
         elbow = (0.27 * np.sin(angle), neck - 0.09 - 0.27 * np.cos(angle))
@@ -227,5 +236,3 @@ def _blend(parts: list[_Part], side: Array, up: Array, pixel: float) -> tuple[Ar
     warmth = (weight * np.stack(warmths)).sum(axis=0)
     reflectance = np.einsum("phw,pc->hwc", weight, np.array([p.reflectance for p in parts], np.float32))
     return cover.max(axis=0), np.maximum(top, -1.0), np.clip(nx, -1, 1), np.clip(ny, -1, 1), warmth, reflectance
-
-

@@ -22,10 +22,10 @@ def infrared(temperature: Array, frame: int) -> Array:
     scale = height / 480
     sharp = ndimage.gaussian_filter(temperature, max(0.85 * scale, 0.3), mode="nearest")
     haze = ndimage.gaussian_filter(temperature, 4.5 * scale, mode="nearest")
-    columns = np.random.default_rng(11).standard_normal(width)
-    rows = np.random.default_rng(12).standard_normal(height) * 0.35
+    columns = np.random.default_rng(11).standard_normal((1, width))
+    rows = 0.35 * np.random.default_rng(12).standard_normal((height, 1))
     noise = np.random.default_rng((13, frame)).standard_normal((height, width))
-    image = 0.94 * sharp + 0.06 * haze + COLUMN_NOISE * (columns[None, :] + rows[:, None]) + NETD * noise
+    image = 0.94 * sharp + 0.06 * haze + COLUMN_NOISE * (columns + rows) + NETD * noise
     out: Array = image.astype(np.float32)
     return out
 

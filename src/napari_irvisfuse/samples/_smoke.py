@@ -11,7 +11,7 @@ from ._texture import Array, fractal, sample, smoothstep
 __all__ = ["SMOKE_Z", "draw_smoke", "smoke_crop"]
 
 SMOKE_Z = 16.6
-_X, _TALL = (-8.4, -1.2), 4.6
+_X, _TALL = (-8.4, 1.8), 4.6
 THERMAL_SHARE = 0.055  # how much of its visible opacity is left at 8–14 µm: droplets far smaller than the wave
 
 
@@ -49,9 +49,9 @@ def _density(x: Array, y: Array, seconds: float) -> tuple[Array, Array]:
     big = sample(fractal(92, 1.3), (x - wind) / 11.0 + 0.05 * bend, (y - 0.35 * seconds) / 9.0)
     mid = sample(fractal(93, 1.1), (x - 1.25 * wind) / 6.0 + 0.05 * bend, (y - 0.55 * seconds) / 5.0)
     fine = sample(fractal(94, 0.95), (x - 1.5 * wind) / 3.2, (y - 0.7 * seconds) / 2.7)
-    middle = -4.05 + 0.25 * wind
-    across = (x - middle + 0.35 * big) / (1.45 + 0.25 * np.maximum(y, 0.0))
+    middle = -3.6 + 0.25 * wind
+    across = (x - middle + 0.18 * big) / (1.45 + 0.25 * np.maximum(y, 0.0))
     shape = np.exp(-(across**2) * 1.15) * smoothstep(_TALL, 1.4, y + 0.5 * mid) * smoothstep(-0.25, 0.35, y)
-    thickness = shape * np.clip(1.35 + 0.30 * big + 0.26 * mid + 0.11 * fine, 0.0, None)
-    opacity = 1 - np.exp(-4.2 * thickness**1.6)
+    thickness = shape * np.clip(1.30 + 0.22 * big + 0.24 * mid + 0.11 * fine, 0.4, None)
+    opacity = 1 - np.exp(-5.5 * thickness**1.6)
     return opacity.astype(np.float32), (0.6 * mid + 0.5 * fine).astype(np.float32)

@@ -20,7 +20,7 @@ from napari_irvisfuse.errors import ParameterError
 
 from ._buildings import draw_buildings
 from ._cafe import SIGN, draw_sign
-from ._canvas import SUPERSAMPLING, Camera, Canvas, Crop
+from ._canvas import Camera, Canvas, Crop
 from ._cars import MOVING, PARKED, car_crop, draw_car
 from ._furniture import furnish
 from ._ground import ROAD_TEXT, draw_ground, draw_sky
@@ -171,7 +171,7 @@ def regions(height: int = 480, width: int = 640, *, frame: int = 0) -> dict[str,
     return {name: crop for name, crop in found.items() if crop is not None}
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _street(height: int, width: int) -> Canvas:
     """Everything that does not move, drawn once per size; never drawn on again."""
     canvas = Canvas.blank(height, width)
@@ -214,6 +214,4 @@ def _quantised(unit: FloatArray) -> U8:
 
 def _check(height: int, width: int) -> None:
     if height < SMALLEST or width < SMALLEST:
-        raise ParameterError(
-            f"The sample scene needs at least {SMALLEST} × {SMALLEST} pixels, not {height} × {width}."
-        )
+        raise ParameterError(f"The sample scene needs at least {SMALLEST} × {SMALLEST} pixels, not {height} × {width}.")

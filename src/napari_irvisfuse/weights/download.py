@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -187,7 +187,7 @@ def _receive(
         _sleep(_PAUSE * breaks, check)
 
 
-def _pieces(url: str, asked: int, timeout: float, check: Callable[[], None]) -> Iterator[_Piece]:
+def _pieces(url: str, asked: int, timeout: float, check: Callable[[], None]) -> Generator[_Piece, None, None]:
     """Yield ``(where the body starts, size of the whole file or 0, bytes)``, at first without bytes.
 
     A thread does the fetching: finding the host, connecting and reading may each block for as long as ``timeout``, none
@@ -307,8 +307,7 @@ def _has_hash(path: Path, sha256: str) -> bool:
 
 
 def _amount(done: int, total: int) -> str:
-    # binary megabytes, as torchvision states the sizes of its files
-    unit, name = (2**20, "MB") if max(done, total) >= 2**20 else (2**10, "kB")
+    unit, name = (10**6, "MB") if max(done, total) >= 10**6 else (10**3, "kB")
     numbers = [f"{n / unit:.0f}" if n >= 100 * unit else f"{n / unit:.1f}" for n in (done, total)]
     return f"{' of '.join(numbers if total else numbers[:1])} {name}"
 

@@ -181,7 +181,7 @@ def resolve(
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file.
 
-    Hashing 230 MB at every start would take up to a second, so the result is kept in a small file in our cache and is
+    Hashing 242 MB at every start would take up to a second, so the result is kept in a small file in our cache and is
     good for as long as the file's place, size and time of change stay the same. A disk that forgets bits without
     anybody writing goes unnoticed; an interrupted, replaced or edited file does not.
     """
@@ -228,6 +228,10 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     WeightsError
         If the file is missing, damaged, holds code, or holds no weights.
     """
+    try:
+        path.open("rb").close()  # both readers also raise OSError where the content is at fault
+    except OSError as error:
+        raise WeightsError(f"The weights file {path} cannot be read: {error.strerror or error}.") from error
     content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_torch(path)
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
@@ -248,10 +252,8 @@ def _read_safetensors(path: Path) -> Any:
 
     try:
         return load_file(path, device="cpu")
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise WeightsError(f"The weights file {path} is damaged or not a safetensors file.") from error
-    except OSError as error:
-        raise WeightsError(f"The weights file {path} cannot be read: {error.strerror or error}.") from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -260,15 +262,13 @@ def _read_torch(path: Path) -> Any:
     try:
         # only the zip format, torch's own since 1.6, can be mapped
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except OSError as error:
-        raise WeightsError(f"The weights file {path} cannot be read: {error.strerror or error}.") from error
     except pickle.UnpicklingError as error:
         if any(word in str(error) for word in ("GLOBAL", "reduce", "Unsupported class")):
             raise WeightsError(
                 f"The weights file {path} contains code and is refused: save only the network's state_dict."
             ) from error
         raise WeightsError(f"{path} is not a weights file.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise WeightsError(f"The weights file {path} is damaged or not a weights file.") from error
 
 
