@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import napari_irvisfuse as nif
 from _measure import in_turn, machine, matmul_peak, own_peak_memory, peak_memory, ratio
+from napari_irvisfuse.algorithms.resnet152 import ResNet152, _network
 from napari_irvisfuse.images.pair import ImagePair
-from napari_irvisfuse.methods.resnet152 import ResNet152, _network
 from napari_irvisfuse.networks import torchvision_models
 from napari_irvisfuse.runtime import Runtime
 from napari_irvisfuse.samples.scene import colour_pair

@@ -142,7 +142,7 @@ def test_the_choices_of_the_preferences_exist() -> None:
     from typing import get_args
 
     from napari_irvisfuse._widgets.layers import Show
-    from napari_irvisfuse.methods import methods
+    from napari_irvisfuse.algorithms import methods
 
     settings = dict(SETTINGS)
     assert settings["fusion.default_method"]["default"] in methods()

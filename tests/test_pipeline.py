@@ -14,11 +14,11 @@ import torch
 
 import napari_irvisfuse as nif
 from napari_irvisfuse import pipeline
+from napari_irvisfuse.algorithms import _registry
+from napari_irvisfuse.algorithms.base import Fusion, FusionMethod, Map, Parameters, option
 from napari_irvisfuse.devices import Compute
 from napari_irvisfuse.errors import Cancelled, DeviceError, FusionError, ImageError, OutputError, ParameterError
 from napari_irvisfuse.images.files import write_image
-from napari_irvisfuse.methods import _registry
-from napari_irvisfuse.methods.base import Fusion, FusionMethod, Map, Parameters, option
 
 SHAPES = {"grey": (24, 31), "rgb": (24, 31, 3), "rgba": (24, 31, 4)}
 

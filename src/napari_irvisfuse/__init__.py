@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .algorithms import methods
+    from .algorithms.base import Map, MethodInfo, ParameterInfo
     from .errors import Cancelled, FusionError
     from .images.files import read_image, write_image
     from .images.pair import ImagePair
-    from .methods import methods
-    from .methods.base import Map, MethodInfo, ParameterInfo
     from .pipeline import FusionResult, FusionSession, fuse
     from .recipe import Recipe
 
@@ -41,12 +41,12 @@ _HOME = {
     "FusionResult": "pipeline",
     "FusionSession": "pipeline",
     "ImagePair": "images.pair",
-    "Map": "methods.base",
-    "MethodInfo": "methods.base",
-    "ParameterInfo": "methods.base",
+    "Map": "algorithms.base",
+    "MethodInfo": "algorithms.base",
+    "ParameterInfo": "algorithms.base",
     "Recipe": "recipe",
     "fuse": "pipeline",
-    "methods": "methods",
+    "methods": "algorithms",
     "read_image": "images.files",
     "write_image": "images.files",
 }

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .algorithms import get_method
+from .algorithms.base import Fusion, Map, Parameters
 from .devices import Compute, choose, is_out_of_memory, release_memory
 from .errors import DeviceError, OutputError, ParameterError
 from .images.files import write_atomically
 from .images.pair import ImagePair, Output
 from .images.ranges import FloatArray, WindowSpec
-from .methods import get_method
-from .methods.base import Fusion, Map, Parameters
 from .recipe import Recipe
 from .runtime import Runtime
 from .types import Cancel, Progress
@@ -39,7 +39,7 @@ class FusionResult:
     fused
         Size, dtype and colour of the visible image (grey if ``output="luma"`` was asked for).
     maps
-        Name to :class:`~napari_irvisfuse.methods.base.Map`, each an ``(h, w)`` array at its native resolution.
+        Name to :class:`~napari_irvisfuse.algorithms.base.Map`, each an ``(h, w)`` array at its native resolution.
         Not writable but for ``index`` maps: the session that made them goes on computing with the same memory.
     recipe
         How to make it again.

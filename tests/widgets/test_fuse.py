@@ -21,8 +21,8 @@ from napari_irvisfuse import fuse
 from napari_irvisfuse import methods as methods_package_list
 from napari_irvisfuse._widgets import settings
 from napari_irvisfuse._widgets.fuse import FuseWidget
+from napari_irvisfuse.algorithms import base
 from napari_irvisfuse.errors import ParameterError, WeightsError
-from napari_irvisfuse.methods import base
 from napari_irvisfuse.recipe import Recipe
 
 TAG = "irvisfuse"
@@ -78,7 +78,7 @@ class Fake(base.FusionMethod[FakeParameters, Any]):
 
 @pytest.fixture(autouse=True)
 def _fake_method(monkeypatch):
-    import napari_irvisfuse.methods as registry
+    import napari_irvisfuse.algorithms as registry
 
     real = registry._registry()
     monkeypatch.setattr(registry, "_registry", lambda: {**real, "fake": Fake()})

@@ -9,8 +9,8 @@ import pytest
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, LineEdit, SpinBox
 
 from napari_irvisfuse._widgets.parameters import CUSTOM, ManyOf, ParameterForm, checked_values, control_for
+from napari_irvisfuse.algorithms.base import MethodInfo, Parameters, option
 from napari_irvisfuse.errors import ParameterError
-from napari_irvisfuse.methods.base import MethodInfo, Parameters, option
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def test_checked_values_start_from_a_preset():
 
 
 def test_every_parameter_of_every_method_shows_its_default(qtbot):
-    from napari_irvisfuse.methods import get_method, methods
+    from napari_irvisfuse.algorithms import get_method, methods
 
     for name, method in methods().items():
         form = ParameterForm(method)

@@ -24,7 +24,7 @@ from .window_choice import WindowChoice
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_irvisfuse.methods.base import MethodInfo
+    from napari_irvisfuse.algorithms.base import MethodInfo
 
     from .fusion_jobs import Catalogue
 

@@ -18,9 +18,9 @@ from .layers import pair_from_layers
 if TYPE_CHECKING:
     from napari.layers import Image
 
+    from napari_irvisfuse.algorithms.base import MethodInfo
     from napari_irvisfuse.images.pair import Output
     from napari_irvisfuse.images.ranges import WindowSpec
-    from napari_irvisfuse.methods.base import MethodInfo
     from napari_irvisfuse.pipeline import FusionResult, FusionSession
     from napari_irvisfuse.types import Cancel, Progress
 
@@ -105,8 +105,8 @@ class Outcome:
 def load_catalogue(progress: Progress, cancelled: Cancel) -> Catalogue:
     """Import what takes long, and list methods and devices."""
     progress(0, 0, "Loading methods")
+    from napari_irvisfuse.algorithms import methods
     from napari_irvisfuse.devices import available_devices
-    from napari_irvisfuse.methods import methods
     from napari_irvisfuse.pipeline import DEFAULT_METHOD
 
     return Catalogue(methods(), DEFAULT_METHOD, tuple(available_devices()))
@@ -122,9 +122,9 @@ def look_up(
     cancelled: Cancel,
 ) -> Facts:
     """Say what device, precision and weights mean on this machine."""
+    from napari_irvisfuse.algorithms import get_method
     from napari_irvisfuse.devices import choose
     from napari_irvisfuse.errors import DeviceError
-    from napari_irvisfuse.methods import get_method
 
     try:
         explanation = choose(device, precision).explanation

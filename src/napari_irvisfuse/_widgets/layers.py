@@ -196,7 +196,7 @@ def _latest(layers: Iterable[Layer]) -> list[Layer]:
 
 
 def _method_title(result: FusionResult) -> str:
-    from napari_irvisfuse.methods import get_method
+    from napari_irvisfuse.algorithms import get_method
 
     return get_method(result.recipe.method).title
 

@@ -24,7 +24,7 @@ from napari_irvisfuse.errors import ParameterError
 from .qt_parts import rows
 
 if TYPE_CHECKING:
-    from napari_irvisfuse.methods.base import MethodInfo, ParameterInfo
+    from napari_irvisfuse.algorithms.base import MethodInfo, ParameterInfo
 
 __all__ = ["CUSTOM", "ManyOf", "ParameterForm", "checked_values", "control_for"]
 

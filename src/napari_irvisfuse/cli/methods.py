@@ -10,7 +10,7 @@ import typer
 from .console import echo_json, echo_table
 
 if TYPE_CHECKING:
-    from napari_irvisfuse.methods.base import MethodInfo, ParameterInfo
+    from napari_irvisfuse.algorithms.base import MethodInfo, ParameterInfo
 
 __all__ = ["methods"]
 
@@ -21,7 +21,7 @@ def methods(
 ) -> None:
     """List the fusion methods, or one method's parameters, presets and publication."""
     import napari_irvisfuse as nif
-    from napari_irvisfuse.methods import get_method
+    from napari_irvisfuse.algorithms import get_method
 
     if name is not None:
         info = get_method(name).info()

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 import napari_irvisfuse as nif
+from napari_irvisfuse.algorithms import get_method
 from napari_irvisfuse.errors import Cancelled, OutputError, ParameterError
 from napari_irvisfuse.images.files import check_output
 from napari_irvisfuse.images.pair import Output
-from napari_irvisfuse.methods import get_method
 from napari_irvisfuse.pipeline import DEFAULT_METHOD, FusionResult
 from napari_irvisfuse.recipe import Recipe
 from napari_irvisfuse.types import Cancel, Progress

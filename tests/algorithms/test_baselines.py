@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import napari_irvisfuse as nif
+from napari_irvisfuse.algorithms import get_method
 from napari_irvisfuse.devices import choose
 from napari_irvisfuse.errors import ParameterError
-from napari_irvisfuse.methods import get_method
 from napari_irvisfuse.runtime import Runtime
 
 BYTES = npst.arrays(np.uint8, (16, 16))

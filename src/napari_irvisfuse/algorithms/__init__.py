@@ -37,7 +37,7 @@ def methods() -> dict[str, MethodInfo]:
     Returns
     -------
     dict
-        Name to :class:`~napari_irvisfuse.methods.base.MethodInfo`, baselines last.
+        Name to :class:`~napari_irvisfuse.algorithms.base.MethodInfo`, baselines last.
     """
     return {name: method.info() for name, method in _registry().items()}
 
@@ -54,16 +54,3 @@ def get_method(name: str) -> FusionMethod[Any, Any]:
     if name not in registry:
         raise ParameterError(f"There is no method {name!r}: choose one of {', '.join(registry)}.")
     return registry[name]
-
-
-# Temporary: this folder will be renamed to `algorithms`, so that `nif.methods` stays the function.
-import sys as _sys  # noqa: E402
-import types as _types  # noqa: E402
-
-
-class _Callable(_types.ModuleType):
-    def __call__(self) -> Any:
-        return methods()
-
-
-_sys.modules[__name__].__class__ = _Callable

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import napari_irvisfuse as nif
+from napari_irvisfuse.algorithms import get_method, methods
+from napari_irvisfuse.algorithms.base import Fusion, FusionMethod, Map, MapGroup, Parameters, option
 from napari_irvisfuse.errors import ParameterError
-from napari_irvisfuse.methods import get_method, methods
-from napari_irvisfuse.methods.base import Fusion, FusionMethod, Map, MapGroup, Parameters, option
 from napari_irvisfuse.types import MapKind
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import napari_irvisfuse as nif
+from napari_irvisfuse.algorithms.wls import WLS
 from napari_irvisfuse.devices import choose
 from napari_irvisfuse.images.files import read_image
-from napari_irvisfuse.methods.wls import WLS
 from napari_irvisfuse.runtime import Runtime
 
 METHOD = WLS()

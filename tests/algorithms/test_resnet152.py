@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import napari_irvisfuse as nif
+from napari_irvisfuse.algorithms import resnet152 as module
+from napari_irvisfuse.algorithms.resnet152 import ResNet152
 from napari_irvisfuse.devices import choose
 from napari_irvisfuse.errors import Cancelled, ParameterError, WeightsError
 from napari_irvisfuse.images.files import read_image
-from napari_irvisfuse.methods import resnet152 as module
-from napari_irvisfuse.methods.resnet152 import ResNet152
 from napari_irvisfuse.networks import torchvision_models
 from napari_irvisfuse.runtime import Runtime
 
