@@ -53,8 +53,16 @@ def merge_luma(luma: FloatArray, chroma: FloatArray) -> FloatArray:
     -------
     ``(…, 3)`` in [0, 1], whose luma is ``luma`` and whose hue is that of ``chroma``.
     """
+    merged: FloatArray = luma[..., None] + chroma
+    red, green, blue = np.moveaxis((merged < 0) | (merged > 1), -1, 0)
+    outside = red | green | blue  # few pixels, and the rest of the work is for them alone
+    merged[outside] = _into_gamut(luma[outside], chroma[outside])
+    return merged
+
+
+def _into_gamut(luma: FloatArray, chroma: FloatArray) -> FloatArray:
     room = np.where(chroma > 0, 1.0 - luma[..., None], luma[..., None])
     size = np.abs(chroma)
     share = np.divide(room, size, out=np.ones_like(size), where=size > room).min(axis=-1, keepdims=True)
-    merged: FloatArray = np.clip(luma[..., None] + share * chroma, 0.0, 1.0)
-    return merged
+    inside: FloatArray = np.clip(luma[..., None] + share * chroma, 0.0, 1.0)
+    return inside

@@ -13,6 +13,7 @@ __all__ = ["Border", "box_mean", "box_sum", "gaussian", "guided_filter_by", "his
 Border: TypeAlias = Literal["replicate", "reflect", "symmetric", "zero"]
 """``reflect`` mirrors without repeating the edge pixel, ``symmetric`` with."""
 
+_BLOCK = 64  # outputs per block: fastest of 32, 64, 128 for all kernels in use, on AVX-512
 _TORCH_MODES = {"replicate": "replicate", "reflect": "reflect"}
 
 
@@ -36,10 +37,27 @@ def _pad_symmetric(image: torch.Tensor, amount: int, axis: int) -> torch.Tensor:
 def separable(image: torch.Tensor, kernel: torch.Tensor, border: Border) -> torch.Tensor:
     """Correlate ``(…, H, W)`` with ``kernel ⊗ kernel``, both odd ``(k,)``; same size."""
     radius = len(kernel) // 2
-    flat = pad(image, radius, radius, border).reshape(-1, 1, image.shape[-2] + 2 * radius, image.shape[-1] + 2 * radius)
-    kernel = kernel.to(flat)
-    flat = F.conv2d(F.conv2d(flat, kernel[None, None, :, None]), kernel[None, None, None, :])
-    return flat.reshape(image.shape)
+    padded = pad(image, radius, radius, border)
+    return _correlate(_correlate(padded, kernel, -2), kernel, -1)
+
+
+def _correlate(image: torch.Tensor, kernel: torch.Tensor, axis: Literal[-2, -1]) -> torch.Tensor:
+    """Correlate along one axis; the result is ``len(kernel) − 1`` shorter.
+
+    As a product with a banded matrix, one block of outputs at a time: convolutions of a single channel leave nearly
+    all of a processor idle, and take some twenty times as long.
+    """
+    length = image.shape[axis] - len(kernel) + 1
+    blocks = -(-length // _BLOCK)
+    missing = blocks * _BLOCK - length
+    if missing:
+        image = F.pad(image, (0, missing) if axis == -1 else (0, 0, 0, missing))
+    band = torch.zeros(_BLOCK + len(kernel) - 1, _BLOCK, dtype=image.dtype, device=image.device)
+    for offset, weight in enumerate(kernel.tolist()):
+        band.diagonal(-offset).fill_(weight)
+    windows = image.unfold(axis, len(band), _BLOCK)
+    result = (windows @ band).flatten(-2) if axis == -1 else (band.T @ windows.transpose(-1, -2)).flatten(-3, -2)
+    return result.narrow(axis, 0, length)
 
 
 def gaussian(image: torch.Tensor, sigma: float, *, radius: int, border: Border = "replicate") -> torch.Tensor:
