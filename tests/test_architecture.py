@@ -18,7 +18,7 @@ PACKAGE = "napari_irvisfuse"
 SOURCE = Path(nif.__file__).parent
 FLOORS = {
     0: {"errors", "types"},
-    1: {"networks", "weights", "images", "samples", "devices", "runtime"},
+    1: {"networks", "weights", "images", "samples", "devices", "runtime", "maps"},
     2: {"algorithms", "metrics"},
     3: {"pipeline", "recipe", "stacks", "tiling"},
     4: {"batch", "training", "evaluation"},

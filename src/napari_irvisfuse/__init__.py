@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .algorithms import methods
-    from .algorithms.base import Map, MethodInfo, ParameterInfo
+    from .algorithms.base import MethodInfo, ParameterInfo
     from .errors import Cancelled, FusionError
     from .images.files import read_image, write_image
     from .images.pair import ImagePair
+    from .maps import Map
+    from .metrics import describe_metrics, evaluate, quality_maps
+    from .metrics.base import MetricInfo
     from .pipeline import FusionResult, FusionSession, fuse
     from .recipe import Recipe
 
@@ -27,10 +30,14 @@ __all__ = [
     "ImagePair",
     "Map",
     "MethodInfo",
+    "MetricInfo",
     "ParameterInfo",
     "Recipe",
+    "describe_metrics",
+    "evaluate",
     "fuse",
     "methods",
+    "quality_maps",
     "read_image",
     "write_image",
 ]
@@ -41,12 +48,16 @@ _HOME = {
     "FusionResult": "pipeline",
     "FusionSession": "pipeline",
     "ImagePair": "images.pair",
-    "Map": "algorithms.base",
+    "Map": "maps",
     "MethodInfo": "algorithms.base",
+    "MetricInfo": "metrics.base",
     "ParameterInfo": "algorithms.base",
     "Recipe": "recipe",
+    "describe_metrics": "metrics",
+    "evaluate": "metrics",
     "fuse": "pipeline",
     "methods": "algorithms",
+    "quality_maps": "metrics",
     "read_image": "images.files",
     "write_image": "images.files",
 }

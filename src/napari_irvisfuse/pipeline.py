@@ -14,12 +14,13 @@ import numpy.typing as npt
 import torch
 
 from .algorithms import get_method
-from .algorithms.base import Fusion, Map, Parameters
+from .algorithms.base import Fusion, Parameters
 from .devices import Compute, choose, is_out_of_memory, release_memory
 from .errors import DeviceError, OutputError, ParameterError
 from .images.files import write_atomically
 from .images.pair import ImagePair, Output
 from .images.ranges import FloatArray, WindowSpec
+from .maps import Map
 from .recipe import Recipe
 from .runtime import Runtime
 from .types import Cancel, Progress
@@ -39,7 +40,7 @@ class FusionResult:
     fused
         Size, dtype and colour of the visible image (grey if ``output="luma"`` was asked for).
     maps
-        Name to :class:`~napari_irvisfuse.algorithms.base.Map`, each an ``(h, w)`` array at its native resolution.
+        Name to :class:`~napari_irvisfuse.maps.Map`, each an ``(h, w)`` array at its native resolution.
         Not writable but for ``index`` maps: the session that made them goes on computing with the same memory.
     recipe
         How to make it again.

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from napari.layers import Image
 
 from napari_irvisfuse.errors import ImageError
-from napari_irvisfuse.images.pair import MIN_SIZE, ImagePair
+from napari_irvisfuse.images.checks import MIN_SIZE
+from napari_irvisfuse.images.pair import ImagePair
 from napari_irvisfuse.images.ranges import WindowSpec
 
 from .layer_geometry import leaves_its_plane, plane_shape, same_place

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["TAG", "Show", "add_result", "guess_pair", "pair_from_layers", "problem_with", "update_result"]
 
 Show: TypeAlias = Literal["fused", "base and detail", "everything"]
-_GROUPS = ("base", "detail", "saliency", "weight", "level", "feature")
+_GROUPS = ("base", "detail", "saliency", "weight", "level", "feature", "quality")
 _SHOWN: Mapping[str, tuple[str, ...]] = {"fused": (), "base and detail": ("base", "detail"), "everything": _GROUPS}
 
 

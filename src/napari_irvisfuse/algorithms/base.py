@@ -8,48 +8,18 @@ import types
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 
 from napari_irvisfuse.errors import ParameterError
+from napari_irvisfuse.maps import Map, MapGroup
 from napari_irvisfuse.runtime import Runtime
-from napari_irvisfuse.types import MapKind
 
 __all__ = ["Fusion", "FusionMethod", "Map", "MapGroup", "MethodInfo", "ParameterInfo", "Parameters", "option"]
 
-MapGroup: TypeAlias = Literal["base", "detail", "saliency", "weight", "level", "feature"]
-DataT = TypeVar("DataT")
 ParametersT = TypeVar("ParametersT", bound="Parameters")
 StateT = TypeVar("StateT")
-
-
-@dataclass(frozen=True, eq=False)
-class Map(Generic[DataT]):
-    """An intermediate result worth looking at, at its native resolution.
-
-    Parameters
-    ----------
-    data
-        ``(N, 1, h, w)`` tensor inside a method; ``(h, w)`` array in a result.
-    kind
-        What the numbers mean; decides colormap and contrast limits.
-    title
-        For people: ``"IR detail"``.
-    group
-        What it belongs to; decides which maps "base and detail" adds.
-    stride
-        Image pixels per map pixel. Map pixel i covers image pixels ``i·stride`` to ``(i+1)·stride``.
-    labels
-        For ``index`` maps: the name of value 1, 2, …
-    """
-
-    data: DataT
-    kind: MapKind
-    title: str
-    group: MapGroup
-    stride: int = 1
-    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.algorithms.base import Map
+from napari_irvisfuse.maps import Map
 from napari_irvisfuse.types import MapKind
 
 __all__ = ["NOTHING", "Coloured", "colourise", "table"]

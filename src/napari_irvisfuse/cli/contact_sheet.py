@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 import napari_irvisfuse as nif
-from napari_irvisfuse.algorithms.base import Map
 from napari_irvisfuse.images.ranges import WindowSpec, resolve_window
+from napari_irvisfuse.maps import Map
 from napari_irvisfuse.pipeline import FusionResult
 
 from .colormaps import Coloured, colourise

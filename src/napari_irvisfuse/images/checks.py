@@ -1,0 +1,112 @@
+"""One image: what it must satisfy, and its luma in [0, 1]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_irvisfuse.errors import ImageError
+
+from .color import split_luma
+from .files import read_image
+from .ranges import FloatArray, Role, Window, WindowSpec, resolve_window
+
+__all__ = ["MIN_SIZE", "as_image", "normalise", "size_of"]
+
+MIN_SIZE = 16
+"""Smallest height and width that every method can work on, in pixels."""
+_DTYPES = ("bool", "uint8", "uint16", "float16", "float32", "float64")  # by name, so of either byte order
+
+
+def size_of(array: npt.NDArray[Any]) -> str:
+    """Say the size of an image, width × height."""
+    return f"{array.shape[1]}×{array.shape[0]}"
+
+
+def as_image(image: object, name: str) -> npt.NDArray[Any]:
+    """Turn what a user gave into a checked ``(H, W)`` or ``(H, W, 3 or 4)`` array, not copied if it can be helped.
+
+    Parameters
+    ----------
+    image
+        Array, torch tensor or path.
+    name
+        What the errors call it: ``"infrared"``.
+
+    Raises
+    ------
+    ImageError
+        If it is no image that can be fused.
+    """
+    if isinstance(image, str | Path):
+        image = read_image(image)
+    try:  # a torch tensor is recognised without importing torch
+        array = _from_tensor(image) if hasattr(image, "detach") else np.asarray(image)
+    except (TypeError, ValueError) as error:
+        raise ImageError(f"The {name} image is not an array of numbers ({error}).") from error
+
+    if array.dtype.name not in _DTYPES:
+        raise ImageError(
+            f"The {name} image has data type {array.dtype}: convert it to uint8, uint16 or float32 (in [0, 1]) first."
+        )
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ImageError(
+            f"The {name} image has shape {array.shape}: give one plane (height, width)"
+            " or colour (height, width, 3 or 4), one frame at a time."
+        )
+    if min(array.shape[:2]) < MIN_SIZE:
+        raise ImageError(
+            f"The {name} image is {size_of(array)} pixels: at least {MIN_SIZE}×{MIN_SIZE} are needed to fuse it."
+        )
+    return array
+
+
+def _from_tensor(tensor: Any) -> npt.NDArray[Any]:
+    tensor = tensor.detach().cpu()
+    if str(tensor.dtype) == "torch.bfloat16":  # NumPy has none
+        tensor = tensor.float()
+    array: npt.NDArray[Any] = tensor.numpy()
+    # Tensors come channels first by convention, arrays channels last.
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (3, 4):
+        array = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
+    return array
+
+
+def normalise(
+    array: npt.NDArray[Any], name: str, spec: WindowSpec, role: Role, dtype: npt.DTypeLike
+) -> tuple[FloatArray, FloatArray | None, npt.NDArray[np.bool_], Window]:
+    """Return luma, chroma, validity and window of one checked image.
+
+    Raises
+    ------
+    ImageError
+        If no pixel has a value.
+    """
+    values = array[..., :3] if array.ndim == 3 else array
+    if np.issubdtype(values.dtype, np.floating):
+        finite = np.isfinite(values)
+        valid = finite.all(axis=-1) if array.ndim == 3 else finite
+        if not valid.any():
+            raise ImageError(f"The {name} image has no finite value: every pixel is NaN or infinite.")
+        if not valid.all():
+            values = _fill_from_nearest(values, valid)
+    else:
+        valid = np.ones(array.shape[:2], dtype=np.bool_)
+    window = resolve_window(values, spec, role)
+    unit = window.to_unit(values, dtype)
+    if array.ndim == 2:
+        return unit, None, valid, window
+    luma, chroma = split_luma(unit)
+    return luma, chroma, valid, window
+
+
+def _fill_from_nearest(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Replace invalid pixels by the nearest valid one: a constant there would be an edge that no camera saw."""
+    from scipy.ndimage import distance_transform_edt
+
+    rows, columns = distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    filled: npt.NDArray[Any] = values[rows, columns]
+    return filled
