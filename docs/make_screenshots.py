@@ -1,4 +1,4 @@
-"""Take the pictures of the user guide: a real viewer, the sample pair, the fuse widget.
+"""Take the pictures of the user guide: a real viewer, the sample pair, the fuse and the metrics widget.
 
 Run it where there is a screen, or ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py FOLDER``.
 """
@@ -15,6 +15,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from napari_irvisfuse._widgets.launch import FuseDemo, open_demo
 
 TIMEOUT_MS = 120_000
+METRICS = ("EN", "SD", "AG", "MI", "SCD", "PSNR", "SSIM", "MS_SSIM", "VIF", "Qabf", "Nabf")
 
 
 def wait_until(done: Callable[[], bool]) -> None:
@@ -74,6 +75,34 @@ def pictures(demo: FuseDemo, folder: Path, prefix: str) -> None:
     viewer.canvas.grid.enabled = False
 
 
+def metrics_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of three fusions compared, one of their quality maps shown."""
+    from napari_irvisfuse import fuse
+    from napari_irvisfuse._widgets.layers import add_result
+    from napari_irvisfuse._widgets.metrics import MetricsWidget
+    from napari_irvisfuse.samples.scene import colour_pair
+
+    ir, visible = colour_pair()
+    viewer = napari.Viewer(title="napari-irvisfuse")
+    viewer.window.resize(*size)
+    layers = viewer.add_image(ir, name="infrared", rgb=False), viewer.add_image(visible, name="visible", rgb=True)
+    for method in ("average", "max", "wls"):
+        add_result(viewer, fuse(ir, visible, method), *layers, replace=False)
+    widget = MetricsWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name="Fusion metrics", area="right")
+    widget.view.subjects.mode_box.value = "all"
+    wait_until(lambda: widget.ready)
+    widget.view.metrics.tick(METRICS)
+    widget.run()
+    wait_until(lambda: widget.measurement is not None and not widget.running)
+    widget.add_quality_maps()
+    wait_until(lambda: not widget.running)
+    show_only(viewer, "WLS · Similar to IR (SSIM)")
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}metrics.png")
+    viewer.close()
+
+
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -92,6 +121,7 @@ def main() -> None:
     demo.viewer.window.resize(width, height)
     pictures(demo, arguments.folder, arguments.prefix)
     demo.viewer.close()
+    metrics_picture(arguments.folder, (width, height), arguments.prefix)
 
 
 if __name__ == "__main__":

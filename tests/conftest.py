@@ -20,6 +20,8 @@ HAS_SCREEN = sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY
 
 # Before anything imports napari or Qt: no test may read or write the settings of whoever runs it.
 os.environ["NAPARI_CONFIG"] = ""
+# Torch's threads spin while they wait, and where other work shares the cores, they wait for each other for minutes.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if not HAS_SCREEN:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .algorithms import methods
     from .algorithms.base import MethodInfo, ParameterInfo
     from .errors import Cancelled, FusionError
+    from .evaluation import evaluate_folder
     from .images.files import read_image, write_image
     from .images.pair import ImagePair
     from .maps import Map
@@ -35,6 +36,7 @@ __all__ = [
     "Recipe",
     "describe_metrics",
     "evaluate",
+    "evaluate_folder",
     "fuse",
     "methods",
     "quality_maps",
@@ -55,6 +57,7 @@ _HOME = {
     "Recipe": "recipe",
     "describe_metrics": "metrics",
     "evaluate": "metrics",
+    "evaluate_folder": "evaluation",
     "fuse": "pipeline",
     "methods": "algorithms",
     "quality_maps": "metrics",

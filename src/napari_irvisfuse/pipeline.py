@@ -53,24 +53,29 @@ class FusionResult:
     recipe: Recipe
     notes: tuple[str, ...] = ()
 
-    def save_maps(self, folder: str | Path) -> Path:
+    def save_maps(self, folder: str | Path, *, overwrite: bool = True) -> Path:
         """Write every map as TIFF, with ``maps.json`` beside them giving title, kind, group, stride and labels.
 
         Parameters
         ----------
         folder
-            Created if it is not there; files of the same names are replaced.
+            Created if it is not there.
+        overwrite
+            Replace files of the same names.
 
         Raises
         ------
         OutputError
-            If the system refuses.
+            If a file exists and may not be replaced (nothing is written then), or the system refuses.
         """
         import json
 
         import tifffile
 
         folder = Path(folder).expanduser()
+        for file in (*(f"{name}.tif" for name in self.maps), "maps.json"):
+            if not overwrite and (folder / file).exists():
+                raise OutputError(f"{folder / file} exists already: choose another folder or say overwrite.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

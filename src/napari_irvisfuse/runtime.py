@@ -45,7 +45,17 @@ class Runtime:
         Cancelled
             If the user wants to stop.
         """
-        if self.cancelled is not None and self.cancelled():
-            raise Cancelled
+        self.check()
         if self.progress is not None:
             self.progress(done, total, message)
+
+    def check(self) -> None:
+        """Only look whether to stop; call it where there is nothing new to report.
+
+        Raises
+        ------
+        Cancelled
+            If the user wants to stop.
+        """
+        if self.cancelled is not None and self.cancelled():
+            raise Cancelled

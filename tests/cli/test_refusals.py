@@ -99,6 +99,52 @@ def test_an_input_is_never_overwritten(refused, pair):
     assert pair[1].read_bytes() == before
 
 
+def test_a_map_never_replaces_an_input(refused, pair, folder):
+    (folder / "m").mkdir()
+    ir = nif.write_image(folder / "m/ir_base.tif", nif.read_image(pair[0]))
+    before = ir.read_bytes()
+    line = refused("fuse", ir, pair[1], "-o", "o.png", "--maps", "m", "--save-recipe", "r.yaml", "--overwrite")
+    assert "ir_base.tif is one of the inputs" in line
+    assert ir.read_bytes() == before
+    assert sorted(path.name for path in folder.rglob("*.*")) == ["ir.png", "ir_base.tif", "vis.png"]
+
+
+def test_a_map_replaces_a_file_only_if_told_to(run, refused, pair, folder):
+    (folder / "m").mkdir()
+    mine = folder / "m/visible_base.tif"
+    mine.write_text("precious")
+    assert "visible_base.tif exists already" in refused("fuse", *pair, "-o", "o.png", "--maps", "m")
+    assert mine.read_text() == "precious"
+    assert [path.name for path in (folder / "m").iterdir()] == ["visible_base.tif"]
+    assert not Path("o.png").exists()
+    with pytest.raises(OutputError, match="exists already"):
+        nif.fuse(*pair).save_maps("m", overwrite=False)
+    assert [path.name for path in (folder / "m").iterdir()] == ["visible_base.tif"]
+    assert run("fuse", *pair, "-o", "o.png", "--maps", "m", "--overwrite").exit_code == 0
+    assert nif.read_image(mine).shape == (40, 56)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["-o", "x.png", "--save-recipe", "m/../x.png"], "would be written twice"),
+        (["-o", "x.png", "--save-recipe", "m/maps.json", "--maps", "m"], "would be written twice"),
+        (["-o", "m/ir_base.tif", "--maps", "m"], "would be written twice"),
+        (["-o", "x.png", "--maps", "x.png"], "both a file and a folder"),
+        (["-o", "x.png", "--maps", "m", "--save-recipe", "m"], "is a folder"),
+        (["-o", "x.png", "--save-recipe", "r", "--maps", "r/maps"], "both a file and a folder"),
+    ],
+)
+def test_two_results_of_one_name_are_refused(refused, pair, folder, options, sentence):
+    (folder / "m").mkdir()
+    assert sentence in refused("fuse", *pair, *options)
+    assert sorted(path.name for path in folder.rglob("*")) == ["in", "ir.png", "m", "vis.png"]
+
+
+def test_a_folder_is_no_image(refused, pair, folder):
+    assert "in is a folder" in refused("fuse", folder / "in", pair[1], "-o", "o.png")
+
+
 def test_folders_and_files_in_each_others_place(refused, pair, folder):
     (folder / "d.png").mkdir()
     assert "is a folder" in refused("fuse", *pair, "-o", "d.png", "--overwrite")
@@ -116,7 +162,7 @@ def test_maps_that_cannot_be_made(refused, pair, folder):
 
 
 def test_maps_that_cannot_be_written_leave_no_output(refused, pair, monkeypatch):
-    def full(self: object, folder: Path) -> Path:
+    def full(self: object, folder: Path, *, overwrite: bool) -> Path:
         raise OutputError("There is no room for the maps.")
 
     monkeypatch.setattr(nif.FusionResult, "save_maps", full)
@@ -176,7 +222,23 @@ def test_unexpected_errors_keep_their_traceback(run, pair, monkeypatch):
 
 
 @pytest.mark.parametrize("args", [["fuse"], ["fuse", "a", "b"], ["nonsense"], ["fuse", "a", "b", "-o", "c", "--magic"]])
-def test_usage_errors_have_status_2(run, args):
-    result = run(*args)
-    assert result.exit_code == 2
-    assert "Traceback" not in result.stderr
+def test_usage_errors_are_one_line(refused, args):
+    assert f"See irvisfuse {args[0]}" in refused(*args) or "See irvisfuse --help." in refused(*args)
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--magic"], "No such option"),
+        (["fus"], "Did you mean 'fuse'?"),
+        (["weights", "nonsense"], "No such command"),
+        (["fuse", "a", "b"], "Missing option"),
+        (["fuse", "a", "b", "-o"], "requires an argument"),
+    ],
+)
+def test_usage_errors_say_what_is_wrong(refused, args, sentence):
+    assert sentence in refused(*args)
+
+
+def test_nothing_typed_shows_the_help(run):
+    assert "Usage:" in run().output

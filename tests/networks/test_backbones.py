@@ -152,5 +152,5 @@ def test_other_networks_weights_are_refused_with_a_list(resnet50: nn.Module) -> 
 def test_wrong_shapes_are_refused(resnet50: nn.Module) -> None:
     state = dict(resnet50.state_dict())
     state["conv1.weight"] = torch.zeros(64, 1, 7, 7, dtype=torch.float64)
-    with pytest.raises(WeightsError, match=r"do not fit resnet50: size mismatch for conv1\.weight"):
+    with pytest.raises(WeightsError, match=r"do not fit resnet50: conv1\.weight is \(64, 1, 7, 7\)"):
         build_backbone("resnet50", "first", state)

@@ -19,6 +19,7 @@ import torch
 
 import napari_irvisfuse
 from napari_irvisfuse.errors import Cancelled, DownloadError, WeightsError
+from napari_irvisfuse.networks import torchvision_models
 from napari_irvisfuse.weights import store
 
 STATE = {"conv.weight": torch.arange(12.0).reshape(3, 4), "bn.count": torch.tensor(7)}
@@ -93,6 +94,15 @@ def test_published_backbones() -> None:
         assert entry.url.startswith("https://")
         assert entry.url.endswith(f"/{entry.filename}")
         assert re.fullmatch(f"{entry.network}-[0-9a-f]{{8}}\\.pth", entry.filename)
+
+
+def test_the_table_is_torchvisions() -> None:
+    models = torchvision_models()
+    for entry in store.entries().values():
+        enumeration, member = entry.source.removeprefix("torchvision ").split(".")
+        published = getattr(getattr(models, enumeration), member)
+        assert published.url == entry.url
+        assert abs(published.meta["_file_size"] * 2**20 - entry.size_bytes) < 1
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

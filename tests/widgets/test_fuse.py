@@ -48,6 +48,10 @@ class Fake(base.FusionMethod[FakeParameters, Any]):
     parameters_type = FakeParameters
     analyses: ClassVar[int] = 0
     steps: ClassVar[int] = 0
+    releases: ClassVar[int] = 0
+
+    def release(self):
+        type(self).releases += 1
 
     def analyse(self, ir, visible, parameters, runtime):
         type(self).analyses += 1
@@ -82,7 +86,7 @@ def _fake_method(monkeypatch):
 
     real = registry._registry()
     monkeypatch.setattr(registry, "_registry", lambda: {**real, "fake": Fake()})
-    Fake.analyses = Fake.steps = 0
+    Fake.analyses = Fake.steps = Fake.releases = 0
 
 
 @pytest.fixture(autouse=True)
@@ -516,6 +520,73 @@ def test_another_frame_makes_the_result_stale(make, qtbot):
     viewer.dims.set_current_step(0, 1)
     finish(widget, qtbot)
     assert "press Run" not in widget.message
+
+
+def test_the_displayed_plane_is_fused_whatever_the_slider_counts_in(make, qtbot):
+    viewer = ViewerModel()
+    frames = np.random.default_rng(0).integers(0, 256, (10, 32, 32), dtype=np.uint8)
+    viewer.add_image(frames, name="infrared")
+    viewer.add_image(frames[::-1].copy(), name="visible", rgb=False, translate=(-1, 0, 0))
+    viewer.add_image(
+        np.zeros((44, 32, 32), np.uint8), name="finer", rgb=False, scale=(0.25, 1, 1), translate=(-1, 0, 0)
+    )
+    viewer.dims.set_point(0, 2)
+    assert viewer.dims.current_step[0] != 2
+    widget = make(viewer)
+    widget.view.layers.choose(viewer.layers["infrared"], viewer.layers["visible"])
+    run(widget, qtbot)
+    np.testing.assert_array_equal(results(viewer)["fused"].data, fuse(frames[2], frames[::-1][3], "fake").fused)
+    code = widget.recipes.copy_as_python()
+    assert '["infrared"].data[2],' in code
+    assert '["visible"].data[3],' in code
+
+
+def test_layers_that_another_widget_took_over_are_left_to_it(make, viewer, qtbot):
+    first, second = make(viewer), make(viewer)
+    run(first, qtbot)
+    second.choose("wls")
+    run(second, qtbot)
+    before = [(layer.name, layer.data) for layer in viewer.layers]
+    first.view.form.control("gain").value = 0.5
+    first.view.show_box.value = "everything"
+    finish(first, qtbot)
+    assert "another run" in first.message
+    assert [(layer.name, layer.data) for layer in viewer.layers] == before
+    assert Fake.analyses == 1
+    run(first, qtbot)
+    assert "another run" not in first.message
+    assert results(viewer)["fused"].name == "fused · Fake"
+
+
+def test_a_live_update_under_way_does_not_write_into_another_run(make, viewer, qtbot):
+    first, second = make(viewer), make(viewer)
+    run(first, qtbot)
+    first.view.form.set_values({"live_seconds": 2.0})
+    qtbot.waitUntil(lambda: first.running, timeout=5000)
+    second.choose("wls")
+    run(second, qtbot)
+    assert first.running
+    before = results(viewer)["fused"].data
+    finish(first, qtbot)
+    assert results(viewer)["fused"].data is before
+    assert "another run" in first.message
+
+
+def test_runs_keep_the_network_but_not_the_last_analysis(make, viewer, qtbot):
+    widget, other = make(viewer), make(viewer)
+    run(widget, qtbot)
+    session = weakref.ref(widget.runs._session)
+    widget.view.form.set_values({"seconds": 30.0})
+    widget.run()
+    qtbot.waitUntil(lambda: Fake.steps > 0, timeout=5000)
+    gc.collect()
+    assert session() is None  # two analyses at once may be more than fits the device
+    widget.cancel()
+    finish(widget, qtbot)
+    assert "images have changed" not in widget.message
+    run(other, qtbot)
+    other.runs.forget()
+    assert Fake.releases == 0
 
 
 # -- recipes and settings ---------------------------------------------------------------------------------------------

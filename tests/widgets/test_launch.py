@@ -69,3 +69,22 @@ def test_the_demo_shows_everything(make_napari_viewer, qtbot, monkeypatch):
     assert [layer.name for layer in made[0].layers][:2] == ["infrared", "visible"]
     assert made[0].layers["fused · WLS"].metadata[TAG]["recipe"]["parameters"]["detail_gain"] == 2.0
     qtbot.waitUntil(no_thread, timeout=5000)
+
+
+def test_the_demo_leaves_room_for_the_whole_picture(make_napari_viewer, qtbot, monkeypatch):
+    import napari
+
+    viewer = make_napari_viewer()
+    monkeypatch.setattr(napari, "Viewer", lambda **kwargs: viewer)
+    fitted = []
+    monkeypatch.setattr(
+        type(viewer), "reset_view", lambda self, **kwargs: fitted.append(viewer.window._qt_window.size())
+    )
+    demo = launch.open_demo(*images(), "wls")
+    fitted.clear()
+    qtbot.waitUntil(lambda: len(fitted) > 0, timeout=5000)
+    screen = viewer.window._qt_window.screen().availableSize()
+    assert fitted[-1].width() <= max(screen.width(), viewer.window._qt_window.minimumSizeHint().width())
+    assert fitted[-1].width() >= min(1400, screen.width())
+    qtbot.waitUntil(lambda: "fused" in maps(viewer) and not demo.widget.running, timeout=30_000)
+    qtbot.waitUntil(no_thread, timeout=5000)

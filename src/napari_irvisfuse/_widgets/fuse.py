@@ -16,7 +16,7 @@ from . import fusion_jobs, settings
 from .fuse_view import FuseView
 from .fusion_runs import FusionRuns, in_words
 from .jobs import JobRunner
-from .layers import problem_with
+from .layers import displayed_step, problem_with
 from .qt_parts import single_shot
 from .recipe_menu import RecipeMenu
 from .viewer_link import ViewerLink
@@ -119,9 +119,9 @@ class FuseWidget(Container):
         ir, visible = self.view.layers.ir, self.view.layers.visible
         if ir is None or visible is None or not self.ready:
             return None
-        step = tuple(int(index) for index in self._viewer.dims.current_step)
+        steps = [displayed_step(layer, self._viewer.dims) for layer in (ir, visible)]
         try:
-            return fusion_jobs.Request(ir, visible, step, weights=self.view.weights.path, **self.view.choices())
+            return fusion_jobs.Request(ir, visible, *steps, weights=self.view.weights.path, **self.view.choices())
         except ParameterError:
             return None
 

@@ -50,7 +50,8 @@ class Request:
 
     ir: Image
     visible: Image
-    step: tuple[int, ...]
+    ir_step: tuple[int, ...]
+    visible_step: tuple[int, ...]
     method: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = None
@@ -63,8 +64,8 @@ class Request:
     @property
     def scene(self) -> tuple[Any, ...]:
         """What a session stands on: with another scene it is of no use."""
-        plane = tuple(self.step[-max(self.ir.ndim, self.visible.ndim) : -2])
-        return self.ir, self.visible, plane, self.ir_window, self.visible_window, self.device, self.precision
+        planes = self.ir_step[:-2], self.visible_step[:-2]
+        return self.ir, self.visible, planes, self.ir_window, self.visible_window, self.device, self.precision
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -83,7 +84,7 @@ class Request:
             output=self.output,
         )
         code = recipe.as_python(
-            f"ir={_expression(self.ir, self.step)}", f"visible={_expression(self.visible, self.step)}"
+            f"ir={_expression(self.ir, self.ir_step)}", f"visible={_expression(self.visible, self.visible_step)}"
         )
         # a recipe leaves the device to whoever replays it and names no local files; this code runs here
         extra = {"device": self.device} if self.device != "auto" else {}
@@ -97,7 +98,7 @@ class Outcome:
     """A result, and the session that can answer the next small change."""
 
     request: Request
-    session: FusionSession
+    session: FusionSession | None
     result: FusionResult
     seconds: float
 
@@ -135,8 +136,8 @@ def look_up(
     return Facts(explanation, _describe_weights(name, weights) if name else "")
 
 
-def run(request: Request, previous: FusionSession | None, progress: Progress, cancelled: Cancel) -> Outcome:
-    """Read the layers and fuse them; the previous session is dropped once the new one has a result."""
+def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
+    """Read the layers and fuse them."""
     from napari_irvisfuse.pipeline import FusionSession
 
     start = time.perf_counter()
@@ -146,13 +147,12 @@ def run(request: Request, previous: FusionSession | None, progress: Progress, ca
         request.visible,
         ir_window=request.ir_window,
         visible_window=request.visible_window,
-        step=request.step,
+        step=request.ir_step,
+        visible_step=request.visible_step,
         dtype="float64" if request.precision == "float64" else "float32",  # as nif.fuse does
     )
     session = FusionSession(pair, device=request.device, precision=request.precision)
     result = _fuse(session, request, progress, cancelled)
-    if previous is not None:
-        previous.forget()
     return Outcome(request, session, result, time.perf_counter() - start)
 
 

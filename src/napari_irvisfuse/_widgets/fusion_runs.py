@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from napari_irvisfuse.errors import FusionError
 from . import fusion_jobs
 from .fuse_view import REPLACE, FuseView
 from .jobs import JobRunner
-from .layers import add_result, update_result
+from .layers import add_result, run_of, update_result
 from .qt_parts import single_shot
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = ["FusionRuns", "in_words"]
 _log = logging.getLogger(__name__)
 _SLOW_MS = 300
 _OTHER_SETTINGS = "The result shown was made with other settings: press Run to bring it up to date."
+_OTHER_RUN = "The layers now show another run: press Run to see this result again."
 _OTHER_IMAGES = "The images have changed since the last run: press Run to bring the result up to date."
 
 
@@ -52,7 +54,7 @@ class FusionRuns:
     added
         A run, not a live update, has added its layers.
     outcome
-        The last result, None before the first.
+        The last result, None before the first; without its session, which is dropped earlier.
     trouble, said, stale
         Sentences for the user, or empty: what went wrong, what was done, why the result shown is out of date.
     """
@@ -65,7 +67,9 @@ class FusionRuns:
         self._jobs = JobRunner(owner)
         self._slow = single_shot(owner, _SLOW_MS, self._show_slow)
         self._session: FusionSession | None = None
+        self._images_changed = False
         self._layers: list[Layer] = []
+        self._run: int | None = None  # of these layers
         self._following: Request | None = None
         self._given_up: Request | None = None  # a live update that the user cancelled is not tried again
         self.outcome: Outcome | None = None
@@ -80,10 +84,11 @@ class FusionRuns:
         """Fuse from the start, whatever is kept: the images may have been changed in place."""
         self.trouble = self.said = ""
         self._given_up = None
+        self._session = None  # two analyses at once may be more than fits the device; a network stays loaded
         self._view.run_bar.started()
         self._view.run_bar.message.say("")
         self._jobs.start(
-            partial(fusion_jobs.run, request, self._session),
+            partial(fusion_jobs.run, request),
             on_progress=self._view.run_bar.progress,
             on_success=self._on_run,
             on_failure=self._on_failure,
@@ -97,21 +102,24 @@ class FusionRuns:
             return
         self.stale = ""
         session, before = self._session, self.outcome.request
-        if session is None:
+        if self._taken_over():
+            self.stale = _OTHER_RUN
+        elif self._images_changed:
             self.stale = _OTHER_IMAGES
         elif request is None or request.scene != before.scene:
             self.stale = _OTHER_SETTINGS
         elif request.key != before.key:
             given_up = self._given_up is not None and request.key == self._given_up.key
-            if not given_up and session.is_live(request.method, request.parameters, request.weights):
+            live = session is not None and session.is_live(request.method, request.parameters, request.weights)
+            if session is not None and live and not given_up:
                 self._start_following(request, session)
             else:
                 self.stale = _OTHER_SETTINGS
 
     def show_other_maps(self) -> None:
         """Add or remove maps of the result that is there: nothing has to be computed for it."""
-        if self.outcome is not None and not self.running:
-            self._add(self.outcome, replace=True)
+        if self.outcome is not None and not self.running and not self._taken_over():
+            self._add(self.outcome, replace_old=True)
 
     def cancel(self) -> None:
         """Stop what is running."""
@@ -120,11 +128,19 @@ class FusionRuns:
             self._jobs.cancel()
 
     def forget(self) -> None:
-        """Drop what is kept for live changes, and give its memory back."""
+        """Drop what is kept for live changes, since the images are others now.
+
+        The session's own ``forget`` would unload the network too, which the next run and other widgets use.
+        """
         session, self._session = self._session, None
+        self._images_changed = self.outcome is not None
         # a running job may be using it; then its memory goes with the job
         if session is not None and not self._jobs.running:
-            session.forget()
+            from napari_irvisfuse.devices import release_memory
+
+            device = session.compute.device
+            del session
+            release_memory(device)
 
     def _start_following(self, request: Request, session: FusionSession) -> None:
         self.trouble = ""
@@ -139,7 +155,7 @@ class FusionRuns:
             on_finish=self._on_finish,
         )
 
-    def _add(self, outcome: Outcome, *, replace: bool) -> None:
+    def _add(self, outcome: Outcome, *, replace_old: bool) -> None:
         request = outcome.request
         self._layers = add_result(
             self._viewer,
@@ -147,18 +163,27 @@ class FusionRuns:
             request.ir,
             request.visible,
             show=self._view.show_box.value,
-            replace=replace,
+            replace=replace_old,
         )
+        self._run = run_of(self._layers[0])
+
+    def _taken_over(self) -> bool:
+        """Tell whether another widget's run has put its result into our layers."""
+        return any(layer in self._viewer.layers and run_of(layer) != self._run for layer in self._layers)
 
     def _on_run(self, outcome: Outcome) -> None:
-        self._session, self.outcome, self.stale = outcome.session, outcome, ""
-        self._add(outcome, replace=self._view.replace_box.value == REPLACE)
+        self._session, self.outcome, self.stale = outcome.session, replace(outcome, session=None), ""
+        self._images_changed = False
+        self._add(outcome, replace_old=self._view.replace_box.value == REPLACE)
         height, width = outcome.result.fused.shape[:2]
         self.said = f"{width} × {height} pixels fused in {outcome.seconds:.2g} s."
         self.added.emit()
 
     def _on_followed(self, outcome: Outcome) -> None:
-        self.outcome, self.said = outcome, ""
+        if self._taken_over():
+            self.stale = _OTHER_RUN
+            return
+        self.outcome, self.said = replace(outcome, session=None), ""
         update_result([layer for layer in self._layers if layer in self._viewer.layers], outcome.result)
 
     def _on_failure(self, error: BaseException) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .fuse import FuseWidget
+from .qt_parts import single_shot
 
 if TYPE_CHECKING:
     import napari
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["FuseDemo", "open_demo", "show_demo"]
 
 _DOCK_NAME = "Fuse infrared and visible"
+_WINDOW = 1400, 900
+_LAID_OUT_MS = 100
 
 
 class FuseDemo(NamedTuple):
@@ -52,6 +55,10 @@ def open_demo(
     ]
     widget = FuseWidget(viewer, remember=False)
     viewer.window.add_dock_widget(widget, name=_DOCK_NAME, area="right")
+    screen = viewer.window._qt_window.screen().availableSize()
+    viewer.window.resize(min(_WINDOW[0], screen.width()), min(_WINDOW[1], screen.height()))
+    # napari has fitted the view to the canvas as it was before the dock took its share; the timer ends with the widget
+    single_shot(widget.native, _LAID_OUT_MS, viewer.reset_view).start()
     widget.view.layers.choose(*layers)
     widget.choose(method, dict(parameters or {}), show="everything")
     widget.run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,10 @@ from napari_irvisfuse.images.ranges import WindowSpec
 
 from .layer_geometry import leaves_its_plane, plane_shape, same_place
 
-__all__ = ["pair_from_layers", "problem_with"]
+if TYPE_CHECKING:
+    from napari.components import Dims
+
+__all__ = ["displayed_step", "pair_from_layers", "plane_of", "problem_with"]
 
 
 def problem_with(ir: Image | None, visible: Image | None) -> str | None:
@@ -48,6 +51,7 @@ def pair_from_layers(
     ir_window: WindowSpec = "auto",
     visible_window: WindowSpec = "auto",
     step: tuple[int, ...] = (),
+    visible_step: tuple[int, ...] | None = None,
     dtype: npt.DTypeLike = np.float32,
 ) -> ImagePair:
     """Read the displayed plane of two layers.
@@ -59,7 +63,9 @@ def pair_from_layers(
     ir_window, visible_window, dtype
         As for :meth:`ImagePair.from_images`.
     step
-        ``viewer.dims.current_step``: which plane of stacks; the axes of a layer are the viewer's last ones.
+        Which plane of stacks, as for :func:`plane_of`.
+    visible_step
+        The same for the visible layer, where it is another one; see :func:`displayed_step`.
 
     Raises
     ------
@@ -70,20 +76,38 @@ def pair_from_layers(
     if problem is not None:
         raise ImageError(problem)
     return ImagePair.from_images(
-        _plane(ir, step), _plane(visible, step), ir_window=ir_window, visible_window=visible_window, dtype=dtype
+        plane_of(ir, step),
+        plane_of(visible, step if visible_step is None else visible_step),
+        ir_window=ir_window,
+        visible_window=visible_window,
+        dtype=dtype,
     )
 
 
-def _full_resolution(layer: Image) -> Any:
-    return layer.data[0] if layer.multiscale else layer.data
+def displayed_step(layer: Image, dims: Dims) -> tuple[int, ...]:
+    """Return the layer's own index of what is displayed, for :func:`plane_of`.
+
+    The viewer's ``current_step`` counts in the finest step of all its layers, from the first place that one of them
+    reaches; it is the index of a plane only as long as all stacks start at 0 with one step.
+    """
+    return tuple(round(float(index)) for index in layer.world_to_data(dims.point))
 
 
-def _size(layer: Image) -> str:
-    height, width = plane_shape(layer)
-    return f"{width}×{height}"
+def plane_of(layer: Image, step: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Read one plane of a layer.
 
+    Parameters
+    ----------
+    layer
+        Of a multiscale layer the full resolution is read.
+    step
+        Which plane of a stack, by its index; the axes of a layer are the last ones. See :func:`displayed_step`.
 
-def _plane(layer: Image, step: tuple[int, ...]) -> npt.NDArray[Any]:
+    Raises
+    ------
+    ImageError
+        If the stack does not reach to this step.
+    """
     data = _full_resolution(layer)
     stacked = layer.ndim - 2
     padded = (0,) * layer.ndim + tuple(step)
@@ -95,6 +119,15 @@ def _plane(layer: Image, step: tuple[int, ...]) -> npt.NDArray[Any]:
                 " move the slider to where both layers have an image."
             )
     return np.asarray(data[index])  # cropped first: a lazy stack stays lazy
+
+
+def _full_resolution(layer: Image) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def _size(layer: Image) -> str:
+    height, width = plane_shape(layer)
+    return f"{width}×{height}"
 
 
 def _problem_with_one(layer: Image) -> str | None:

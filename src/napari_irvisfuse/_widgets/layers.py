@@ -16,18 +16,33 @@ import numpy.typing as npt
 from napari.layers import Image, Labels, Layer
 
 from .layer_geometry import spatial
-from .layer_pairs import pair_from_layers, problem_with
+from .layer_pairs import displayed_step, pair_from_layers, problem_with
 from .layer_roles import TAG, guess_pair
 from .layer_styles import Kind, contrast_limits, label_names, look
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_irvisfuse.maps import Map
     from napari_irvisfuse.pipeline import FusionResult
 
-__all__ = ["TAG", "Show", "add_result", "guess_pair", "pair_from_layers", "problem_with", "update_result"]
+__all__ = [
+    "TAG",
+    "Show",
+    "add_maps",
+    "add_result",
+    "displayed_step",
+    "guess_pair",
+    "pair_from_layers",
+    "problem_with",
+    "results_of",
+    "run_of",
+    "run_title",
+    "update_result",
+]
 
 Show: TypeAlias = Literal["fused", "base and detail", "everything"]
+_FUSED = "fused · "
 _GROUPS = ("base", "detail", "saliency", "weight", "level", "feature", "quality")
 _SHOWN: Mapping[str, tuple[str, ...]] = {"fused": (), "base and detail": ("base", "detail"), "everything": _GROUPS}
 
@@ -56,7 +71,16 @@ class _Item:
         return contrast_limits(self.kind, self.data, self.window)
 
     def name(self, run: str) -> str:
-        return f"fused · {run}" if self.kind == "fused" else f"{run} · {self.title}"
+        return f"{_FUSED}{run}" if self.kind == "fused" else f"{run} · {self.title}"
+
+    def tag(self, run: str) -> dict[str, Any]:
+        return {
+            "map": self.key,
+            "kind": self.kind,
+            "stride": self.stride,
+            "name": self.name(run),
+            "limits": self.limits,
+        }
 
     def fits(self, layer: Layer) -> bool:
         """Tell whether the layer can show this by a mere change of its data."""
@@ -103,48 +127,65 @@ def add_result(
     list of Layer
         The fused image first, then the maps as they appear in the list.
     """
-    items = _items(result, show)
     pair = [str(ir.unique_id), str(visible.unique_id)]
-    old = _latest(layer for layer in _own(viewer.layers) if layer.metadata[TAG]["pair"] == pair) if replace else []
-    selected = set(viewer.layers.selection)
-    was_visible = {layer.metadata[TAG]["map"]: layer.visible for layer in old}
-    top = 1 + max((viewer.layers.index(layer) for layer in old), default=len(viewer.layers) - 1)
-    kept = {item.key: layer for layer in old for item in items if item.fits(layer)}
-    gone = [layer for layer in old if layer not in kept.values()]
-    _remove(viewer, gone)  # before the new ones come, which may need the names
-    top -= len(gone)
+    own = _own(viewer.layers)
+    old = _latest(layer for layer in own if layer.metadata[TAG]["pair"] == pair) if replace else []
+    run = 1 + max((layer.metadata[TAG]["run"] for layer in own), default=0)
+    tag = {"run": run, "pair": pair, "recipe": result.recipe.to_dict()}
+    items = _items(result, show)
+    return _put(
+        viewer, items, old, tag, run_name or _method_title(result), visible, top=len(viewer.layers), shown="fused"
+    )
 
-    run = 1 + max((layer.metadata[TAG]["run"] for layer in _own(viewer.layers)), default=0)
-    taken = {layer.name for layer in viewer.layers} - {layer.name for layer in kept.values()}
-    name = _free_name(run_name or _method_title(result), items, taken)
-    layers: list[Layer] = []
-    for item in items:
-        tag = {
-            "run": run,
-            "pair": pair,
-            "map": item.key,
-            "kind": item.kind,
-            "stride": item.stride,
-            "name": item.name(name),
-            "limits": item.limits,
-            "recipe": result.recipe.to_dict(),
-        }
-        place = spatial(visible, item.stride)
-        if item.key in kept:
-            layer = kept[item.key]
-            _renew(layer, item, tag, place)
-        else:
-            shown = was_visible.get(item.key, item.kind == "fused")
-            layer = item.build(tag["name"], place, visible=shown)
-            _tag(layer, tag)
-            # below the one that precedes it, wherever the user has put that
-            viewer.layers.insert(viewer.layers.index(layers[-1]) if layers else top, layer)
-        layers.append(layer)
-    if old:
-        viewer.layers.selection = selected.intersection(viewer.layers)
-    else:
-        viewer.layers.selection.active = layers[0]
-    return layers
+
+def add_maps(
+    viewer: ViewerModel, maps: Mapping[str, Map[npt.NDArray[Any]]], reference: Image, *, show_first: bool = True
+) -> list[Layer]:
+    """Add maps that were computed from a layer afterwards, where it is and on top of it.
+
+    Parameters
+    ----------
+    viewer
+        Its other layers are not touched in any way.
+    maps
+        By name; each on the reference layer's image plane, at its own stride.
+    reference
+        The layer that the maps belong to. Maps that were added for it earlier change into these; they stay where they
+        are in the list, and visible, renamed and coloured as the user left them.
+    show_first
+        Whether the first map is visible; new others are hidden.
+
+    Returns
+    -------
+    list of Layer
+        In the order of the maps.
+    """
+    if not maps:
+        return []
+    owner = str(reference.unique_id)
+    old = [layer for layer in _own(viewer.layers, "of") if layer.metadata[TAG]["of"] == owner]
+    items = [_Item(key, item.title, item.data, item.kind, item.stride, item.labels) for key, item in maps.items()]
+    top = 1 + viewer.layers.index(reference) if reference in viewer.layers else len(viewer.layers)
+    shown = items[0].key if show_first else ""
+    return _put(viewer, items, old, {"of": owner}, run_title(reference), reference, top=top, shown=shown)
+
+
+def results_of(layers: Iterable[Layer]) -> list[tuple[Image, Image, Image]]:
+    """List our fused images with the infrared and the visible layer they were made of, where those are still there."""
+    there = {str(layer.unique_id): layer for layer in layers if isinstance(layer, Image)}
+    fused = [layer for layer in _own(there.values()) if layer.metadata[TAG]["map"] == "fused"]
+    pairs = [(layer, layer.metadata[TAG]["pair"]) for layer in fused]
+    return [(layer, there[ir], there[visible]) for layer, (ir, visible) in pairs if ir in there and visible in there]
+
+
+def run_of(layer: Layer) -> int | None:
+    """Return the number of the run that a layer of ours shows, None for other layers."""
+    return next((own.metadata[TAG]["run"] for own in _own([layer])), None)
+
+
+def run_title(layer: Layer) -> str:
+    """Return what a fused layer's run is called, any other layer's own name."""
+    return layer.name.removeprefix(_FUSED)
 
 
 def update_result(layers: ViewerModel | Iterable[Layer], result: FusionResult) -> None:
@@ -167,6 +208,48 @@ def update_result(layers: ViewerModel | Iterable[Layer], result: FusionResult) -
             _tag(layer, {"recipe": recipe})
 
 
+def _put(
+    viewer: ViewerModel,
+    items: list[_Item],
+    old: list[Layer],
+    shared_tag: dict[str, Any],
+    wanted_name: str,
+    reference: Image,
+    *,
+    top: int,
+    shown: str,
+) -> list[Layer]:
+    """Change the old layers into the items and add what is missing, the first at ``top`` and each below the last."""
+    selected = set(viewer.layers.selection)
+    was_visible = {layer.metadata[TAG]["map"]: layer.visible for layer in old}
+    top = 1 + max((viewer.layers.index(layer) for layer in old), default=top - 1)
+    kept = {item.key: layer for layer in old for item in items if item.fits(layer)}
+    gone = [layer for layer in old if layer not in kept.values()]
+    _remove(viewer, gone)  # before the new ones come, which may need the names
+    top -= len(gone)
+
+    taken = {layer.name for layer in viewer.layers} - {layer.name for layer in kept.values()}
+    name = _free_name(wanted_name, items, taken)
+    layers: list[Layer] = []
+    for item in items:
+        tag = {**shared_tag, **item.tag(name)}
+        place = spatial(reference, item.stride)
+        if item.key in kept:
+            layer = kept[item.key]
+            _renew(layer, item, tag, place)
+        else:
+            layer = item.build(tag["name"], place, visible=was_visible.get(item.key, item.key == shown))
+            _tag(layer, tag)
+            # below the one that precedes it, wherever the user has put that
+            viewer.layers.insert(viewer.layers.index(layers[-1]) if layers else top, layer)
+        layers.append(layer)
+    if old:
+        viewer.layers.selection = selected.intersection(viewer.layers)
+    else:
+        viewer.layers.selection.active = layers[0]
+    return layers
+
+
 def _items(result: FusionResult, show: Show) -> list[_Item]:
     fused = _Item("fused", "fused", result.fused, "fused", window=result.recipe.visible_window)
     maps = [
@@ -184,9 +267,13 @@ def _tag(layer: Layer, changes: dict[str, Any]) -> None:
     layer.metadata = {**layer.metadata, TAG: tag}
 
 
-def _own(layers: Iterable[Layer]) -> list[Layer]:
-    """Return our layers; a copy that the user made of one has its tag, but belongs to the user."""
-    return [layer for layer in layers if layer.metadata.get(TAG, {}).get("layer") == str(layer.unique_id)]
+def _own(layers: Iterable[Layer], key: str = "run") -> list[Layer]:
+    """Return the layers of our runs, or the maps ``"of"`` a layer.
+
+    A copy that the user made of one has its tag, but belongs to the user.
+    """
+    tags = [(layer, layer.metadata.get(TAG, {})) for layer in layers]
+    return [layer for layer, tag in tags if key in tag and tag.get("layer") == str(layer.unique_id)]
 
 
 def _latest(layers: Iterable[Layer]) -> list[Layer]:

@@ -36,6 +36,8 @@ class RunBar:
     ----------
     scope
         The widget whose focus the shortcuts need: they must not be heard while the user works on the canvas.
+    does, menu
+        What the button and the menu beside it are for, in their tooltips.
 
     Attributes
     ----------
@@ -46,7 +48,10 @@ class RunBar:
     run_asked = Signal()
     cancel_asked = Signal()
 
-    def __init__(self, scope: Widget) -> None:
+    def __init__(
+        self, scope: Widget, does: str = "Fuse the two layers", menu: str = "Python code, recipes, reset"
+    ) -> None:
+        self._does = does
         self.message = Message()
         self.doing = QLabel()
         self.doing.setStyleSheet("QLabel { padding: 0px; }")
@@ -58,7 +63,7 @@ class RunBar:
         self.button = QPushButton("Run")
         self.button.setMinimumHeight(32)
         self.menu_button = QPushButton(text="⋯")
-        self.menu_button.setToolTip("Python code, recipes, reset")
+        self.menu_button.setToolTip(menu)
         self.menu_button.setFixedSize(34, 32)
         # the arrow that Qt adds to a menu button says nothing that the dots do not
         self.menu_button.setStyleSheet("QPushButton::menu-indicator { image: none; width: 0px; }")
@@ -128,7 +133,7 @@ class RunBar:
         self.button.setToolTip(
             f"Stop; nothing is changed ({CANCEL_KEY})"
             if self._running
-            else self._reason or f"Fuse the two layers ({RUN_KEY.replace('Return', 'Enter')})"
+            else self._reason or f"{self._does} ({RUN_KEY.replace('Return', 'Enter')})"
         )
 
     def _on_clicked(self, _: bool = False) -> None:

@@ -171,6 +171,7 @@ class ResNet152(FusionMethod[ResNet152Parameters, _Analysis]):
         best = torch.zeros_like(state.detail)
         winner = torch.zeros_like(state.detail, dtype=torch.uint8)
         for level, weight in weights.items():
+            runtime.check()
             factor = state.strides[level]
             if parameters.upsampling == "published" and factor == 32:
                 factor = 31  # sic; what it leaves uncovered takes no part in the maximum

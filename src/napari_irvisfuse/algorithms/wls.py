@@ -89,6 +89,7 @@ class WLS(FusionMethod[WLSParameters, _Layers]):
         fused_details = []
         decisions = []
         for level, (d1, d2) in enumerate(state.details):
+            runtime.check()
             chosen = (d1.abs() >= d2.abs()).to(d1.dtype)
             if level > 0:
                 chosen = gaussian(chosen, 2, radius=6, border="symmetric")

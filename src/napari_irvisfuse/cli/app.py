@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -9,19 +11,43 @@ from typer.core import TyperGroup
 
 from napari_irvisfuse.errors import Cancelled, FusionError
 
-from . import demo, fuse, methods, weights
+from . import demo, evaluate, fuse, methods, metrics, weights
 
 __all__ = ["app"]
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
+# Typer brings a click of its own or uses the one installed, depending on its version; it exports this much of either.
+_UsageError: Any = typer.BadParameter.__base__
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Say what was typed wrong in one line; no arguments at all still ask for the help."""
+    try:
+        yield
+        return
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        line, context = " ".join(error.format_message().split()).removesuffix("."), error.ctx
+    command = context.command_path if context else "irvisfuse"
+    typer.echo(f"irvisfuse: {line}. See {command} --help.", err=True)
+    raise typer.Exit(BAD_INPUT)
+
+
 class _Group(TyperGroup):
     """What a user can put right is one line and status 2; anything else keeps its traceback, for a bug report."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _one_line():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _one_line():
+                return super().invoke(ctx)
         except FusionError as error:
             line, status = " ".join(str(error).split()), BAD_INPUT
         except (Cancelled, KeyboardInterrupt):
@@ -39,6 +65,8 @@ app = typer.Typer(
 )
 app.command("fuse", epilog=fuse.EXAMPLES)(fuse.fuse)
 app.command("methods")(methods.methods)
+app.command("metrics", epilog=metrics.EXAMPLES)(metrics.metrics)
+app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.add_typer(weights.app, name="weights")
 app.command("demo")(demo.demo)
 

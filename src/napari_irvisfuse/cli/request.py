@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os.path
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,21 +47,40 @@ class Targets:
         OutputError
             With one sentence.
         """
-        listing = self.maps / "maps.json" if self.maps else None
-        for path in (self.output, self.recipe, listing):
-            if path is None:
-                continue
-            if path.is_dir():
-                raise OutputError(f"{path} is a folder: name a file.")
-            if path.exists() and any(path.samefile(item) for item in inputs if item.exists()):
-                raise OutputError(f"{path} is one of the inputs: choose another name.")
-            if path.exists() and not self.overwrite:
-                raise OutputError(f"{path} exists already: choose another name or add --overwrite.")
+        self._check_files(self._files(("maps.json",)), inputs)
         check_output(self.output, overwrite=self.overwrite)
         if self.recipe and not self.recipe.parent.is_dir():
             raise OutputError(f"There is no folder {self.recipe.parent} to write {self.recipe.name} into.")
         if self.maps and self.maps.exists() and not self.maps.is_dir():
             raise OutputError(f"{self.maps} is a file: name a folder for the maps.")
+        for path in self._files(()):
+            if self.maps and any(_same(path, folder) for folder in (self.maps, *self.maps.absolute().parents)):
+                raise OutputError(f"{path} cannot be both a file and a folder for the maps: choose another name.")
+
+    def check_maps(self, names: Iterable[str], inputs: Sequence[Path]) -> None:
+        """Check again with the maps' files, whose names the method tells only after fusing.
+
+        Raises
+        ------
+        OutputError
+            With one sentence.
+        """
+        self._check_files(self._files(("maps.json", *(f"{name}.tif" for name in names))), inputs)
+
+    def _files(self, maps: Iterable[str]) -> list[Path]:
+        files = [path for path in (self.output, self.recipe) if path]
+        return files + [self.maps / name for name in maps] if self.maps else files
+
+    def _check_files(self, files: Sequence[Path], inputs: Sequence[Path]) -> None:
+        for number, path in enumerate(files):
+            if path.is_dir():
+                raise OutputError(f"{path} is a folder: name a file.")
+            if any(_same(path, item.expanduser()) for item in inputs):
+                raise OutputError(f"{path} is one of the inputs: choose another name.")
+            if any(_same(path, other) for other in files[:number]):
+                raise OutputError(f"{path} would be written twice: choose another name.")
+            if path.exists() and not self.overwrite:
+                raise OutputError(f"{path} exists already: choose another name or add --overwrite.")
 
 
 @dataclass(frozen=True)
@@ -159,6 +179,7 @@ class Request:
 
     ir: npt.NDArray[Any]
     visible: npt.NDArray[Any]
+    inputs: tuple[Path, ...]
     targets: Targets
     arguments: dict[str, Any]
     saved: Recipe | None
@@ -172,7 +193,8 @@ class Request:
         FusionError
             With one sentence about the first thing that is wrong.
         """
-        targets.check([*inputs, *(path for path in (choices.recipe, choices.weights) if path is not None)])
+        read = (*inputs, *(path for path in (choices.recipe, choices.weights) if path is not None))
+        targets.check(read)
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         arguments = choices.arguments(saved)
         ir, visible = (nif.read_image(path) for path in inputs)
@@ -181,7 +203,7 @@ class Request:
                 f"The visible image holds {visible.dtype} numbers, which PNG cannot store:"
                 f" write {targets.output.with_suffix('.tif').name} instead."
             )
-        return cls(ir, visible, targets, arguments, saved)
+        return cls(ir, visible, read, targets, arguments, saved)
 
     def run(self, progress: Progress, cancelled: Cancel) -> Report:
         """Fuse, then write everything; the fused image last, so that where it is, the rest is too.
@@ -200,7 +222,8 @@ class Request:
             raise Cancelled
         targets = self.targets
         if targets.maps:
-            result.save_maps(targets.maps)
+            targets.check_maps(result.maps, self.inputs)
+            result.save_maps(targets.maps, overwrite=targets.overwrite)
         if targets.recipe:
             result.recipe.save(targets.recipe)
         nif.write_image(targets.output, result.fused, overwrite=targets.overwrite)
@@ -213,6 +236,13 @@ class Request:
         if then is None or now is None or then == now:
             return ()
         return (f"The recipe was made with other weights ({then[:12]}…, these are {now[:12]}…): results differ.",)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Tell whether two paths lead to one file, be it there or not."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return os.path.normcase(one.resolve()) == os.path.normcase(other.resolve())
 
 
 def parse_parameters(method: str, texts: Sequence[str]) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def read_image(path: str | Path) -> npt.NDArray[Any]:
     path = Path(path).expanduser()
     reader = {".png": _read_png, ".tif": _read_tiff, ".tiff": _read_tiff}.get(path.suffix.lower(), _read_other)
     try:
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder and no image file: name a file in it.")
         if not path.is_file():
             raise ImageError(f"There is no image file {path}.")
         array = reader(path)

@@ -90,7 +90,7 @@ def evaluate(
     ----------
     fused, ir, visible
         Arrays, torch tensors or image files of one size, as for :func:`napari_irvisfuse.fuse`. Colour is reduced to
-        luma; the fused image is read with the window of the visible one.
+        luma; the fused image is read with the window of the visible one, unless its data type has another range.
     profile
         Whose definitions: ``"standard"`` (textbook) or a published tool's, see :func:`profiles`.
     which

@@ -12,6 +12,7 @@ from napari_irvisfuse.devices import choose
 from napari_irvisfuse.errors import ImageError
 from napari_irvisfuse.images.checks import as_image, normalise, size_of
 from napari_irvisfuse.images.pair import ImagePair
+from napari_irvisfuse.images.ranges import WindowSpec
 from napari_irvisfuse.maps import Map
 from napari_irvisfuse.runtime import Runtime
 from napari_irvisfuse.types import Cancel, Progress
@@ -42,10 +43,23 @@ def as_tensors(
             f"The fused image is {size_of(array)} and its sources {width}×{height} pixels (width × height):"
             " give the sources it was made from."
         )
-    window = sources.visible_window
-    luma, *_ = normalise(array, "fused", (window.low, window.high), "visible", np.float64)
+    luma, *_ = normalise(array, "fused", _window_for(array, sources), "visible", np.float64)
     images = (torch.from_numpy(image).to(device) for image in (luma, sources.ir, sources.visible))
     return tuple(images)  # type: ignore[return-value]
+
+
+def _window_for(fused: npt.NDArray[Any], sources: ImagePair) -> WindowSpec:
+    """Read the fused image as the visible one is, unless it clearly has a range of its own.
+
+    Other programs hand over what a network put out, in [0, 1], beside 8-bit sources, or 8 bit beside 16: through the
+    visible image's window those would be all black or all white.
+    """
+    window, visible = sources.visible_window, sources.source.dtype
+    if np.issubdtype(fused.dtype, np.floating):
+        own = not np.issubdtype(visible, np.floating) and not ((fused < 0) | (fused > 1)).any()
+    else:
+        own = fused.dtype.name != visible.name  # of either byte order
+    return "auto" if own else (window.low, window.high)
 
 
 def map_to_array(item: Map[torch.Tensor]) -> Map[npt.NDArray[Any]]:

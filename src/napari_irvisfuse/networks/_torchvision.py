@@ -1,5 +1,7 @@
 """The one place that imports torchvision, also where its compiled part does not fit torch.
 
+Only tests and benchmarks come here, for the stock networks that ours are held against; nobody's fusion does.
+
 torch from one index beside torchvision from another (usually CPU torch, CUDA torchvision) is a common accident, and
 then ``import torchvision`` stops with ``operator torchvision::nms does not exist``: its compiled part cannot be loaded,
 and its Python part wants to say something about the operators in it. None of our networks uses one of them. So it is

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from napari_irvisfuse.errors import WeightsError
-from napari_irvisfuse.networks import torchvision_models
 from napari_irvisfuse.types import Cancel, Progress
 
 from .download import download
@@ -25,14 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["WeightsEntry", "cache_dir", "entries", "fetch", "find", "load_state_dict", "resolve", "sha256_of"]
 
+# torchvision's own table, so that looking a file up does not import it; a test compares the two.
+_ADDRESS = "https://download.pytorch.org/models/"
 _BACKBONES = (
-    # name, network, torchvision's enumeration and member, title
-    ("resnet152", "resnet152", "ResNet152_Weights", "IMAGENET1K_V1", "ResNet-152 (ImageNet, V1)"),
-    ("resnet152-v2", "resnet152", "ResNet152_Weights", "IMAGENET1K_V2", "ResNet-152 (ImageNet, V2)"),
-    ("resnet101", "resnet101", "ResNet101_Weights", "IMAGENET1K_V1", "ResNet-101 (ImageNet)"),
-    ("resnet50", "resnet50", "ResNet50_Weights", "IMAGENET1K_V1", "ResNet-50 (ImageNet)"),
-    ("vgg19", "vgg19", "VGG19_Weights", "IMAGENET1K_V1", "VGG-19 (ImageNet)"),
-)
+    # name, network, title, file, size in bytes, torchvision's name
+    ("resnet152", "resnet152", "ResNet-152 (ImageNet, V1)", "resnet152-394f9c45.pth", 241_627_562, "ResNet152_Weights.IMAGENET1K_V1"),
+    ("resnet152-v2", "resnet152", "ResNet-152 (ImageNet, V2)", "resnet152-f82ba261.pth", 241_669_505, "ResNet152_Weights.IMAGENET1K_V2"),
+    ("resnet101", "resnet101", "ResNet-101 (ImageNet)", "resnet101-63fe2227.pth", 178_793_742, "ResNet101_Weights.IMAGENET1K_V1"),
+    ("resnet50", "resnet50", "ResNet-50 (ImageNet)", "resnet50-0676ba61.pth", 102_530_810, "ResNet50_Weights.IMAGENET1K_V1"),
+    ("vgg19", "vgg19", "VGG-19 (ImageNet)", "vgg19-dcbb9e9d.pth", 574_673_125, "VGG19_Weights.IMAGENET1K_V1"),
+)  # fmt: skip
 _LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms ask for non-commercial research use"
 
 
@@ -75,31 +75,25 @@ def cache_dir() -> Path:
     return user_cache_path("napari-irvisfuse")
 
 
-@lru_cache(maxsize=1)
 def _table() -> tuple[WeightsEntry, ...]:
-    models = torchvision_models()
-    table = []
-    for name, network, enumeration, member, title in _BACKBONES:
-        weights = getattr(getattr(models, enumeration), member)
-        filename = PurePosixPath(urlsplit(weights.url).path).name
-        table.append(
-            WeightsEntry(
-                name=name,
-                network=network,
-                title=title,
-                filename=filename,
-                url=weights.url,
-                sha256=PurePosixPath(filename).stem.rpartition("-")[2],
-                size_bytes=round(weights.meta["_file_size"] * 2**20),
-                licence=_LICENCE,
-                source=f"torchvision {enumeration}.{member}",
-            )
+    return tuple(
+        WeightsEntry(
+            name=name,
+            network=network,
+            title=title,
+            filename=filename,
+            url=_ADDRESS + filename,
+            sha256=PurePosixPath(filename).stem.rpartition("-")[2],
+            size_bytes=size,
+            licence=_LICENCE,
+            source=f"torchvision {source}",
         )
-    return tuple(table)
+        for name, network, title, filename, size, source in _BACKBONES
+    )
 
 
 def entries() -> dict[str, WeightsEntry]:
-    """Return all published weights by name. The first call imports torchvision, which knows their addresses."""
+    """Return all published weights by name."""
     return {entry.name: entry for entry in _table()}
 
 

@@ -1,0 +1,279 @@
+"""The metrics widget: measure one fusion or compare several, in numbers, in a plot and per pixel."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import Container
+
+from . import metrics_jobs, settings
+from .fusion_runs import in_words
+from .jobs import JobRunner
+from .metrics_runs import MetricsRuns
+from .metrics_view import ALL_FRAMES, MetricsView
+from .qt_parts import single_shot
+from .viewer_link import ViewerLink
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image
+
+    from .metrics_jobs import Catalogue, Measurement, Request
+
+__all__ = ["MetricsWidget"]
+
+_log = logging.getLogger(__name__)
+_NAME = "metrics"
+_SAVE_MS = 500
+_LOADING = "Loading metrics…"
+
+
+class MetricsWidget(Container):
+    """Measure how good fused layers are.
+
+    Parameters
+    ----------
+    viewer
+        A viewer, or a :class:`napari.components.ViewerModel` without a window.
+    remember
+        Start from the settings used last and save them on every change, if the user's preference says so too.
+
+    Notes
+    -----
+    Nothing is computed on the GUI thread; even torch is imported in a job. Only bound methods are connected: a dock
+    that is closed sends no closeEvent, and a widget that Qt's signals kept alive would never end.
+    """
+
+    # napari recognises the parameter by the text of its annotation
+    def __init__(self, viewer: napari.viewer.Viewer, *, remember: bool = True) -> None:
+        super().__init__(labels=False)
+        self._viewer = viewer
+        self._remember = remember
+        self._run_when_ready = self._docked = self._listening = False
+        self._not_ready = _LOADING
+        self.view = MetricsView(viewer, self.native)
+        self.runs = MetricsRuns(viewer, self.view.run_bar, self.native)
+        self._lookups = JobRunner(self.native, "Loading the metrics")
+        self._link = ViewerLink(viewer)
+        self._save_timer = single_shot(self.native, _SAVE_MS, self._save)
+        if self._remembers():
+            self.view.restore(settings.load(_NAME))
+        self._connect()
+        self._lookups.start(
+            metrics_jobs.load_catalogue, on_success=self._on_catalogue, on_failure=self._on_no_catalogue
+        )
+        self._refresh()
+
+    # -- what others may ask for -----------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether the metrics are loaded."""
+        return self.view.ready
+
+    @property
+    def running(self) -> bool:
+        """Whether something is being measured or mapped."""
+        return self.runs.running
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """The numbers shown, None before the first."""
+        return self.runs.measurement
+
+    @property
+    def message(self) -> str:
+        """The sentence shown above the button."""
+        return self.view.run_bar.message.text
+
+    def run(self) -> None:
+        """Measure what is chosen; while the metrics are still loading, as soon as they are."""
+        if not self.ready:
+            self._run_when_ready = True
+            return
+        request = self.request()
+        if request is not None:
+            self.view.subjects.keep()
+            self.runs.measure(request)
+
+    def add_quality_maps(self) -> None:
+        """Add the values per pixel of the chosen metrics as layers, those of the displayed plane."""
+        request, mapped = self.request(), self.view.mapped
+        if request is not None and mapped:
+            self.runs.map_quality(request, mapped)
+
+    def cancel(self) -> None:
+        """Stop what is running."""
+        self.runs.cancel()
+
+    def request(self) -> Request | None:
+        """Return what Run would do, None if something is missing."""
+        if self._problem():
+            return None
+        return metrics_jobs.Request(
+            self.view.subjects.subjects(),
+            tuple(float(place) for place in self._viewer.dims.point),
+            self.view.profile,
+            self.view.metrics.chosen,
+            all_frames=self.view.frames_box.value == ALL_FRAMES,
+            device=settings.preference("device"),
+        )
+
+    # -- loading, running ------------------------------------------------------------------------------------------
+
+    def _on_catalogue(self, catalogue: Catalogue) -> None:
+        self.view.offer(catalogue)
+        self._refresh()
+        if self._run_when_ready:
+            self._run_when_ready = False
+            self.run()
+
+    def _on_no_catalogue(self, error: BaseException) -> None:
+        _log.error("The metrics cannot be loaded", exc_info=error)
+        self._not_ready = f"The metrics cannot be loaded. {in_words(error)}"
+        self._refresh()
+
+    def _on_started(self) -> None:
+        self.view.show_maps_button(allowed=False)
+
+    def _on_measured(self) -> None:
+        assert self.measurement is not None
+        self._link.watch({layer for subject in self.measurement.request.subjects for layer in subject.layers})
+        self.view.show_report(self.measurement.report)
+        self._show_frame()
+
+    # -- edits and messages ----------------------------------------------------------------------------------------
+
+    def _on_edited(self) -> None:
+        self.runs.trouble = self.runs.said = ""
+        self._save_timer.start()
+        self._refresh()
+
+    def _problem(self) -> str:
+        """Why Run cannot be pressed; empty if it can."""
+        if not self.ready:
+            return self._not_ready
+        if not self.view.metrics.chosen:
+            return "Choose at least one metric."
+        return self.view.subjects.problem()
+
+    def _note(self) -> str:
+        """Say what a reader of the numbers has to know."""
+        if self.measurement is None:
+            return ""
+        flat = [
+            subject.fused.name
+            for subject in self.measurement.request.subjects
+            if subject.fused.ndim < max(subject.ir.ndim, subject.visible.ndim)
+        ]
+        return f"{', '.join(flat)}: one plane, measured against the displayed frame of its sources." if flat else ""
+
+    def _refresh(self) -> None:
+        """Bring buttons and message up to date; of several sentences the most urgent one is shown."""
+        bar, problem = self.view.run_bar, self._problem()
+        bar.allow(problem)
+        self.view.frames_row.setVisible(any(subject.frames > 1 for subject in self.view.subjects.subjects()))
+        if bar.running:
+            return
+        self.view.show_maps_button(allowed=not problem)
+        runs, stale = self.runs, self.runs.stale(self.request())
+        if runs.trouble:
+            bar.message.say(runs.trouble, "error")
+        elif problem:
+            bar.message.say(problem, "warning" if self.ready else "note" if problem == _LOADING else "error")
+        elif stale:
+            bar.message.say(f"{runs.said} {stale}".strip(), "warning")
+        else:
+            note = self._note()
+            bar.message.say(f"{runs.said} {note}".strip(), "note" if note else "success")
+
+    # -- the viewer, and the end -----------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self.view.edited.connect(self._on_edited)
+        self.view.run_bar.run_asked.connect(self.run)
+        self.view.run_bar.cancel_asked.connect(self.cancel)
+        self.view.maps_button.clicked.connect(self._on_maps_button)
+        self.view.plot.frame_chosen.connect(self._on_frame_chosen)
+        self.runs.started.connect(self._on_started)
+        self.runs.measured.connect(self._on_measured)
+        self.runs.finished.connect(self._refresh)
+        self._link.layers_changed.connect(self._on_layers_changed)
+        self._link.step_changed.connect(self._on_step_changed)
+        self._link.data_changed.connect(self._on_data_changed)
+        self._listen(True)
+        self.native_parent_changed.connect(self._on_parent_changed)
+        self.native.destroyed.connect(self._on_destroyed)
+
+    def _listen(self, listen: bool) -> None:
+        if listen is self._listening:
+            return
+        self._listening = listen
+        theme = self._viewer.events.theme
+        if listen:
+            self._link.attach()
+            theme.connect(self._on_theme)
+        else:
+            self._link.detach()
+            theme.disconnect(self._on_theme)
+
+    def _on_maps_button(self, _: bool = False) -> None:
+        self.add_quality_maps()
+
+    def _on_layers_changed(self) -> None:
+        self.view.subjects.refresh()
+        self._refresh()
+
+    def _on_step_changed(self) -> None:
+        self.runs.said = ""
+        self._show_frame()
+        self._refresh()
+
+    def _on_data_changed(self) -> None:
+        self.runs.images_changed()
+        self._refresh()
+
+    def _on_theme(self, _: Any = None) -> None:
+        self.view.plot.show_theme(self._viewer.theme)
+
+    def _measured_stack(self) -> Image | None:
+        """Return the fused layer whose frames the curve shows, the first if there are several."""
+        subjects = self.measurement.request.subjects if self.measurement is not None else ()
+        stacks = [subject.fused for subject in subjects if subject.frames > 1]
+        return stacks[0] if stacks and stacks[0] in self._viewer.layers else None
+
+    def _show_frame(self) -> None:
+        stack = self._measured_stack()
+        if stack is not None:
+            self.view.plot.show_frame(metrics_jobs.index_at(stack, self._viewer.dims.point)[0])
+
+    def _on_frame_chosen(self, frame: int) -> None:
+        stack, dims = self._measured_stack(), self._viewer.dims
+        if stack is not None:
+            here = metrics_jobs.index_at(stack, dims.point)
+            dims.set_point(dims.ndim - stack.ndim, stack.data_to_world((frame, *here[1:]))[0])
+
+    def _on_parent_changed(self, _: Any = None) -> None:
+        """Stop when a dock lets go of the widget, go on if it is docked again."""
+        if self.native.parent() is not None:
+            self._docked = True
+            self._listen(True)
+            self._on_theme()
+            self._on_layers_changed()
+        elif self._docked:
+            self._docked = False
+            self._save()
+            self.runs.cancel()
+            self._lookups.cancel()
+            self._listen(False)
+
+    def _on_destroyed(self, _: Any = None) -> None:
+        self._listen(False)
+
+    def _remembers(self) -> bool:
+        return self._remember and bool(settings.preference("remember_settings"))
+
+    def _save(self) -> None:
+        if self._remembers():
+            settings.save(_NAME, self.view.state())

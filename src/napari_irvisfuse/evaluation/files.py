@@ -1,0 +1,135 @@
+"""Which files of several folders belong together, and which do not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_irvisfuse.errors import ImageError
+
+__all__ = ["ImageFiles", "PairListing", "natural", "pair_files"]
+
+# Data sets keep listings and notes beside the images: those are no images that failed.
+_IMAGES = frozenset((".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".pgm", ".ppm", ".jp2"))
+_NAMED = 6  # as many names as a sentence can carry
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The files of one scene.
+
+    Parameters
+    ----------
+    image
+        What they have in common: the file name without its ending.
+    ir, visible
+        The sources.
+    fused
+        Method name to its fused image; a method that has none for this scene is left out.
+    """
+
+    image: str
+    ir: Path
+    visible: Path
+    fused: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class PairListing:
+    """What was found in the folders.
+
+    Parameters
+    ----------
+    pairs
+        Scenes with both sources, in the order of their names (2 before 10).
+    unmatched
+        One sentence for each kind of file that has no partner, or too many.
+    """
+
+    pairs: tuple[ImageFiles, ...]
+    unmatched: tuple[str, ...]
+
+
+def pair_files(ir_dir: str | Path, visible_dir: str | Path, fused_dirs: Mapping[str, str | Path]) -> PairListing:
+    """Match the images of several folders by their names without the ending.
+
+    Parameters
+    ----------
+    ir_dir, visible_dir
+        Folders of the sources; ``004.png`` and ``004.jpg`` belong together.
+    fused_dirs
+        Method name to the folder of its fused images.
+
+    Raises
+    ------
+    ImageError
+        If a folder is not there or has no image, or no infrared image has a visible one.
+    """
+    unmatched: list[str] = []
+    infrared = _images_in(ir_dir, "infrared", unmatched)
+    visible = _images_in(visible_dir, "visible", unmatched)
+    fused = {name: _images_in(folder, f"{name} fused", unmatched) for name, folder in fused_dirs.items()}
+    common = sorted(infrared.keys() & visible.keys(), key=natural)
+    if not common:
+        raise ImageError(
+            f"No image in {ir_dir} has the name of one in {visible_dir} (there is {_first(infrared)}, and"
+            f" {_first(visible)}): files that belong together are called the same but for the ending."
+        )
+    for found, kind, other in ((infrared, "infrared", "visible"), (visible, "visible", "infrared")):
+        if alone := found.keys() - set(common):
+            unmatched.append(f"Without {other} image: {_images(len(alone), kind)} ({_some(alone)}).")
+    for name, found in fused.items():
+        if alone := found.keys() - set(common):
+            unmatched.append(f"Without its sources: {_images(len(alone), f'{name} fused')} ({_some(alone)}).")
+        if missing := set(common) - found.keys():
+            unmatched.append(f"Not in the folder of {name}: {_images(len(missing), 'fused')} ({_some(missing)}).")
+    pairs = (
+        ImageFiles(
+            image, infrared[image], visible[image], {n: found[image] for n, found in fused.items() if image in found}
+        )
+        for image in common
+    )
+    return PairListing(tuple(pairs), tuple(unmatched))
+
+
+def natural(name: str) -> list[str | int]:
+    """Return a key that sorts 2 before 10."""
+    # split with a group: text and digits alternate, so that equal places hold equal types
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [*(int(part) if number % 2 else part for number, part in enumerate(parts)), name]
+
+
+def _images_in(folder: str | Path, kind: str, unmatched: list[str]) -> dict[str, Path]:
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise ImageError(f"There is no folder {folder} with the {kind} images.")
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES and path.name[0] != ".")
+    except OSError as error:
+        raise ImageError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(path.stem, []).append(path)
+    for files in found.values():
+        if len(files) > 1:
+            listed = " and ".join(path.name for path in files)
+            unmatched.append(f"Which is the {kind} image: {listed}? They are left out.")
+    if not found:
+        raise ImageError(f"There is no image in {folder}, the folder of the {kind} images.")
+    return {stem: files[0] for stem, files in found.items() if len(files) == 1}
+
+
+def _first(found: Mapping[str, Path]) -> str:
+    return min(found.values()).name if found else "none"
+
+
+def _images(count: int, kind: str) -> str:
+    return f"{count} {kind} image{'s' if count != 1 else ''}"
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names, key=natural)
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    return ", ".join(listed[:_NAMED]) + more
