@@ -398,7 +398,11 @@ def test_the_recipe_says_how_it_was_made():
     assert recipe.parameters["iterations"] == 2
     assert recipe.parameters["detail_gain"] == 1.0
     assert recipe.weights is recipe.weights_sha256 is None
-    assert recipe.versions == {"napari-irvisfuse": nif.__version__, "torch": torch.__version__, "numpy": np.__version__}
+    assert set(recipe.versions) == {"napari-irvisfuse", "torch", "numpy"}
+    assert recipe.versions["napari-irvisfuse"] == nif.__version__
+    assert recipe.versions["numpy"] == np.__version__
+    # the installed package may leave out the +cu130 that torch itself adds
+    assert torch.__version__.startswith(recipe.versions["torch"])
 
 
 def test_the_docstrings_example_holds():
