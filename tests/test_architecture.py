@@ -18,9 +18,9 @@ PACKAGE = "napari_irvisfuse"
 SOURCE = Path(nif.__file__).parent
 FLOORS = {
     0: {"errors", "types"},
-    1: {"networks", "weights", "images", "samples", "devices", "runtime", "maps"},
+    1: {"networks", "weights", "images", "samples", "sparse", "tiling", "devices", "runtime", "maps"},
     2: {"algorithms", "metrics"},
-    3: {"pipeline", "recipe", "stacks", "tiling"},
+    3: {"pipeline", "recipe", "stacks"},
     4: {"batch", "training", "evaluation"},
     5: {"_widgets", "cli", "__init__"},  # the public face may be used by the people on the top floor only
 }
