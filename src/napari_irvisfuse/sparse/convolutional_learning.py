@@ -35,7 +35,7 @@ def learn_convolutional(
     filters: int = 32,
     size: int = 8,
     sparsity: float = 0.01,
-    steps: int = 300,
+    steps: int = 160,
     seed: int = 0,
     progress: Progress | None = None,
     cancelled: Cancel | None = None,

@@ -1,0 +1,223 @@
+"""Learning the dictionaries of the sparse methods from folders of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+
+from napari_irvisfuse.errors import Cancelled, FusionError, ImageError, OutputError, ParameterError
+from napari_irvisfuse.images.checks import as_image, normalise
+from napari_irvisfuse.images.files import write_atomically
+from napari_irvisfuse.sparse.convolutional_learning import learn_convolutional
+from napari_irvisfuse.sparse.dictionaries import write_dictionary
+from napari_irvisfuse.sparse.ksvd import learn_patches
+from napari_irvisfuse.sparse.omp import omp
+from napari_irvisfuse.sparse.patches import sample
+from napari_irvisfuse.types import Cancel, Progress
+
+__all__ = ["DictionaryKind", "DictionaryReport", "learn_dictionary"]
+
+DictionaryKind: TypeAlias = Literal["patches", "convolutional"]
+"""``patches`` for JSR and JSRSD, ``convolutional`` for ConvSR."""
+
+_PATCH = 7
+_SAMPLED = 50_000  # patches to learn from, evenly from all images
+_MEASURED = 5_000  # of them, to tell how well they are coded
+_IMAGES = frozenset((".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".pgm", ".ppm", ".jp2"))
+# kind to the defaults of atoms, steps and sparsity: those that the shipped dictionaries were learnt with
+_DEFAULTS: dict[str, tuple[int, int, float]] = {"patches": (256, 50, 16), "convolutional": (32, 160, 0.01)}
+_MOST_ATOMS = 4096
+
+
+@dataclass(frozen=True)
+class DictionaryReport:
+    """What was learnt, and from what.
+
+    Parameters
+    ----------
+    output
+        The file.
+    shape
+        Of the dictionary, ``(atoms, side, side)``.
+    images
+        How many images were used.
+    left_out
+        One sentence for each file that was not.
+    error
+        For patches: the mean relative error of the coded patches, ‖y − Dx‖/‖y‖; None for a convolutional dictionary.
+    """
+
+    output: Path
+    shape: tuple[int, ...]
+    images: int
+    left_out: tuple[str, ...]
+    error: float | None
+
+
+def learn_dictionary(
+    kind: DictionaryKind,
+    folders: Sequence[str | Path],
+    output: str | Path,
+    *,
+    atoms: int | None = None,
+    steps: int | None = None,
+    sparsity: float | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    cancelled: Cancel | None = None,
+) -> DictionaryReport:
+    """Learn a dictionary from all images of some folders and write it.
+
+    Parameters
+    ----------
+    kind
+        ``"patches"`` or ``"convolutional"``.
+    folders
+        Of images of either kind, infrared and visible, in any size, depth and colour; not their subfolders.
+    output
+        A ``.safetensors`` file; what ``weights=`` of the methods takes.
+    atoms, steps
+        How many atoms, and steps of learning; 256 and 50, or 32 and 160 for a convolutional dictionary.
+    sparsity
+        What it is learnt for: the number of atoms that code a patch, 16, or λ of convolutional coding, 0.01.
+    seed
+        Of everything random.
+    overwrite
+        Replace an existing file.
+    progress, cancelled
+        As everywhere.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of its bounds.
+    OutputError
+        If the file cannot be written there.
+    ImageError
+        If a folder is not there, or no image in them can be used.
+    Cancelled
+        If ``cancelled`` answered True; nothing is written then.
+    """
+    output = _checked_output(output, overwrite)
+    atoms, steps, sparsity = _checked_numbers(kind, atoms, steps, sparsity)
+    paths = _listed(folders)
+    left_out: list[str] = []
+    images = _read(paths, left_out, progress, cancelled)
+    error = None
+    if kind == "patches":
+        patches = _sampled(images, len(paths), seed)
+        learnt = learn_patches(
+            patches,
+            atoms=atoms,
+            sparsity=int(sparsity),
+            steps=steps,
+            seed=seed,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        error = _relative_error(patches[:: max(1, len(patches) // _MEASURED)], learnt.flatten(1), int(sparsity))
+    else:
+        learnt = learn_convolutional(
+            _checked(list(images)),
+            filters=atoms,
+            sparsity=sparsity,
+            steps=steps,
+            seed=seed,
+            progress=progress,
+            cancelled=cancelled,
+        )
+    write_atomically(output, lambda target: write_dictionary(target, learnt))
+    return DictionaryReport(output, tuple(learnt.shape), len(paths) - len(left_out), tuple(left_out), error)
+
+
+def _checked_output(output: str | Path, overwrite: bool) -> Path:
+    output = Path(output).expanduser()
+    if output.suffix.lower() != ".safetensors":
+        raise OutputError(f"{output.name}: dictionaries are written as safetensors; end the name in .safetensors.")
+    if not output.parent.is_dir():
+        raise OutputError(f"There is no folder {output.parent} to write {output.name} into.")
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder: choose another name.")
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output} exists already: choose another name or say overwrite.")
+    return output
+
+
+def _checked_numbers(kind: str, atoms: int | None, steps: int | None, sparsity: float | None) -> tuple[int, int, float]:
+    if kind not in get_args(DictionaryKind):
+        raise ParameterError(f"A dictionary is of kind {' or '.join(get_args(DictionaryKind))}; got {kind!r}.")
+    defaults = _DEFAULTS[kind]
+    atoms, steps = defaults[0] if atoms is None else atoms, defaults[1] if steps is None else steps
+    sparsity = defaults[2] if sparsity is None else sparsity
+    if not 1 <= atoms <= _MOST_ATOMS:
+        raise ParameterError(f"atoms takes a whole number from 1 to {_MOST_ATOMS}; got {atoms}.")
+    if not 1 <= steps <= 100_000:
+        raise ParameterError(f"steps takes a whole number from 1 to 100000; got {steps}.")
+    if kind == "patches" and not (1 <= sparsity <= _PATCH**2 and sparsity == int(sparsity)):
+        raise ParameterError(f"sparsity of patches takes a whole number from 1 to {_PATCH**2}; got {sparsity:g}.")
+    if kind == "convolutional" and not 0 < sparsity <= 10:
+        raise ParameterError(f"sparsity of convolutional coding takes a number above 0, to 10; got {sparsity:g}.")
+    return atoms, steps, float(sparsity)
+
+
+def _listed(folders: Sequence[str | Path]) -> list[Path]:
+    paths: list[Path] = []
+    for folder in (Path(folder).expanduser() for folder in folders):
+        if not folder.is_dir():
+            raise ImageError(f"There is no folder {folder} with images.")
+        try:
+            found = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES and path.name[0] != ".")
+        except OSError as error:
+            raise ImageError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
+        if not found:
+            raise ImageError(f"There is no image in {folder}.")
+        paths += found
+    if not paths:
+        raise ImageError("Say where the images are that the dictionary is to be learnt from.")
+    return paths
+
+
+def _read(
+    paths: Sequence[Path], left_out: list[str], progress: Progress | None, cancelled: Cancel | None
+) -> Iterator[torch.Tensor]:
+    """Give the luma ``(H, W)`` of every image that can be used, and say why of the others."""
+    for number, path in enumerate(paths):
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        if progress is not None:
+            progress(number, len(paths), f"Reading {path.parent}")
+        try:
+            array = as_image(path, path.name)
+            # which values are black and white is known by role; what has colour is no infrared image
+            luma, *_ = normalise(array, path.name, "auto", "visible" if array.ndim == 3 else "ir", np.float32)
+        except FusionError as error:
+            left_out.append(f"Left out {path}: {error}")
+        else:
+            yield torch.from_numpy(luma)
+
+
+def _sampled(images: Iterator[torch.Tensor], count: int, seed: int) -> torch.Tensor:
+    """Take patches at random, as many from each image."""
+    generator = torch.Generator().manual_seed(seed)
+    each = -(-_SAMPLED // count)
+    patches = _checked([sample(image, _PATCH, each, generator) for image in images])
+    return torch.cat(patches)
+
+
+def _checked(images: list[torch.Tensor]) -> list[torch.Tensor]:
+    if not images:
+        raise ImageError("No image in the folders can be used to learn a dictionary from.")
+    return images
+
+
+def _relative_error(patches: torch.Tensor, atoms: torch.Tensor, sparsity: int) -> float:
+    coded = omp(patches, atoms, sparsity).dense(len(atoms)) @ atoms
+    norms = patches.norm(dim=1)
+    lit = norms > 0
+    return float(((patches - coded).norm(dim=1)[lit] / norms[lit]).mean())
