@@ -1,12 +1,18 @@
 """The five metrics of Table 1 of Zhang et al. 2022, as the published code computes them and as we do, side by side.
 
     python benchmarks/table1.py [--data FOLDER] [--paper FILE] [--workers N]
+    python benchmarks/table1.py --from-sources [--pairs 1,12,13,16,8] [--quick]
 
-What is compared: FMI_pixel, FMI_dct, FMI_w, N_abf and SSIM (the sum over both sources) of fused images made by the
-published codes of several methods, for TNO pairs. The reference is ``tno_reference/metrics.csv`` of the data folder:
-values that the published metric code itself gave on these images. It is not the printed table, which this project does
-not hold. Of the table's groups a–e (TNO pairs 1, 12, 13, 16 and 8), usually only a is among the reference images; pairs
-that belong to a group are marked, and all others are compared as well.
+With ``--from-sources`` every method is run on the source images, the groups a–e of the paper's table unless other pairs
+are asked for; JSR and JSRSD learn their dictionary from the pair and overlap patches as published, which takes a
+minute a pair and more; ``--quick`` takes the dictionary of the package. ResNet-152 takes part if its pretrained weights
+are here. Beside our values stands the reference, where it has the pair.
+
+What is compared without it: FMI_pixel, FMI_dct, FMI_w, N_abf and SSIM (the sum over both sources) of fused images made
+by the published codes of several methods, for TNO pairs. The reference is ``tno_reference/metrics.csv`` of the data
+folder: values that the published metric code itself gave on these images. It is not the printed table, which this
+project does not hold. Of the table's groups a–e (TNO pairs 1, 12, 13, 16 and 8), usually only a is among the reference
+images; pairs that belong to a group are marked, and all others are compared as well.
 
 Whoever has the paper can put its numbers into a CSV file with columns ``method,image,metric,value`` (``image`` may be
 a group's letter, ``metric`` is named as in metrics.csv, ``SSIM_sum`` for SSIM) and give it with ``--paper``: it is then
@@ -75,6 +81,58 @@ def measure(data: Path, workers: int | None) -> Values:
     }
 
 
+def fuse_and_measure(data: Path, pairs: list[int], quick: bool) -> Values:
+    """Run every method on the source images."""
+    from napari_irvisfuse.weights import store
+
+    joint = {} if quick else {"dictionary": "pair", "overlap": "published"}
+    methods: dict[str, tuple[str, dict[str, object]]] = {
+        "average": ("average", {}),
+        "cbf": ("cbf", {}),
+        "wls": ("wls", {}),
+        "convsr": ("convsr", {"preset": "multi-focus"}),
+        "jsr": ("jsr", joint),
+        "jsrsd": ("jsrsd", joint),
+        "rdn": ("rdn", {}),
+    }
+    if store.find("resnet152") is None:
+        print("ResNet-152 is left out: its pretrained weights are not here (irvisfuse weights fetch resnet152).")
+    else:
+        methods["resnet152"] = ("resnet152", {"preset": "paper"})
+        methods["resnet152_authors"] = ("resnet152", {"preset": "authors"})
+    values: Values = {}
+    for number in pairs:
+        sources = [data / "tno" / kind / f"{number:03d}.png" for kind in ("ir", "vi")]
+        for label, (method, parameters) in methods.items():
+            start = time.perf_counter()
+            fused = nif.fuse(*sources, method, maps=False, output="luma", **parameters).fused
+            found = nif.evaluate(fused, *sources, "zhang2022", METRICS)
+            values |= {(label, number, metric): value for metric, value in found.items()}
+            if sys.stderr.isatty():
+                print(f"pair {number}, {label}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+    return values
+
+
+def show_table(values: Values, references: dict[str, Values]) -> None:
+    """Print the table of the paper: a block per metric, a row per method, a column per pair, reference in brackets."""
+    pairs = list(dict.fromkeys(number for _, number, _ in values))
+    methods = list(dict.fromkeys(method for method, _, _ in values))
+    for metric in METRICS:
+        heads = [f"{GROUPS[number]} ({number})" if number in GROUPS else str(number) for number in pairs]
+        print(f"\n| {metric} | {' | '.join(heads)} | mean |\n|:--{'|--:' * (len(pairs) + 1)}|")
+        for method in methods:
+            row = [values[method, number, metric] for number in pairs]
+            cells = []
+            for number, value in zip(pairs, row, strict=True):
+                theirs = [
+                    f"{title} {ref[key]:.4f}"
+                    for title, ref in references.items()
+                    if (key := (method, number, metric)) in ref
+                ]
+                cells.append(f"{value:.4f}" + (f" ({', '.join(theirs)})" if theirs else ""))
+            print(f"| {method} | {' | '.join(cells)} | {statistics.fmean(row):.4f} |")
+
+
 def show(title: str, reference: Values, ours: Values) -> None:
     """Print reference, ours and their difference, then the largest and the mean difference of each metric."""
     rows = sorted({(image, method) for method, image, _ in reference.keys() & ours.keys()})
@@ -110,6 +168,11 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=os.environ.get("IRVISFUSE_DATA") or beside, help="the data folder")
     parser.add_argument("--paper", type=Path, help="CSV with the paper's own numbers: method,image,metric,value")
     parser.add_argument("--workers", type=int, help="images measured at the same time")
+    parser.add_argument("--from-sources", action="store_true", help="run the methods, do not measure given images")
+    parser.add_argument("--pairs", default=",".join(map(str, GROUPS)), help="TNO pairs for --from-sources")
+    parser.add_argument(
+        "--quick", action="store_true", help="with --from-sources: the package's dictionary for JSR, JSRSD"
+    )
     arguments = parser.parse_args()
     data = Path(arguments.data)
     if not (data / "tno_reference/metrics.csv").is_file():
@@ -119,6 +182,12 @@ def main() -> int:
     if arguments.paper:
         references["Paper"] = read(arguments.paper)
     start = time.perf_counter()
+    if arguments.from_sources:
+        values = fuse_and_measure(data, [int(number) for number in arguments.pairs.split(",")], arguments.quick)
+        print(f"{len(values)} values in {time.perf_counter() - start:.0f} s; in brackets the references")
+        titles = {"Published metric code": "code", "Paper": "paper"}
+        show_table(values, {titles[title]: reference for title, reference in references.items()})
+        return 0
     try:
         ours = measure(data, arguments.workers)
     except nif.FusionError as error:

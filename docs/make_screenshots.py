@@ -54,7 +54,7 @@ def show_only(viewer: napari.Viewer, *titles: str) -> None:
 
 
 def pictures(demo: FuseDemo, folder: Path, prefix: str) -> None:
-    """Take the three pictures of one demo."""
+    """Take the pictures of one demo: fused and detail for WLS, fused and what is inside for the others."""
     viewer = demo.viewer
     wait_until(lambda: demo.widget.ready and not demo.widget.running and len(viewer.layers) > 2)
     demo.widget.run()  # once more: the first run also warms the machine up
@@ -64,10 +64,11 @@ def pictures(demo: FuseDemo, folder: Path, prefix: str) -> None:
     show_only(viewer, fused.name)
     take(viewer, folder / f"{prefix}fused.png")
 
-    show_only(viewer, "Fused detail")
-    take(viewer, folder / f"{prefix}detail.png")
-
-    show_only(viewer, "infrared", "visible", fused.name, "Visible share of the base")
+    if demo.widget.view.method.name == "wls":
+        show_only(viewer, "Fused detail")
+        take(viewer, folder / f"{prefix}detail.png")
+        return
+    show_only(viewer, "infrared", "visible", "Deep features", fused.name)
     viewer.canvas.grid.enabled = True
     viewer.canvas.grid.stride = 1
     viewer.reset_view()
@@ -107,7 +108,6 @@ def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "images")
-    parser.add_argument("--method", default="wls")
     parser.add_argument("--size", default="1400x880", help="of the window, width x height")
     parser.add_argument("--prefix", default="", help="of the file names")
     arguments = parser.parse_args()
@@ -116,11 +116,12 @@ def main() -> None:
     from napari_irvisfuse.samples.scene import colour_pair
 
     ir, visible = colour_pair()
-    demo = open_demo(ir, visible, arguments.method, {})
     width, height = (int(part) for part in arguments.size.split("x"))
-    demo.viewer.window.resize(width, height)
-    pictures(demo, arguments.folder, arguments.prefix)
-    demo.viewer.close()
+    for method in ("wls", "rdn"):
+        demo = open_demo(ir, visible, method, {})
+        demo.viewer.window.resize(width, height)
+        pictures(demo, arguments.folder, arguments.prefix)
+        demo.viewer.close()
     metrics_picture(arguments.folder, (width, height), arguments.prefix)
 
 

@@ -126,10 +126,20 @@ def test_arrays_tensors_and_files_give_the_same(tmp_path):
     np.testing.assert_array_equal(nif.fuse(*map(str, paths), device="cpu").fused, expected)
 
 
-def test_wls_is_what_one_gets():
+def test_the_residual_dense_network_is_what_one_gets():
     result = nif.fuse(image(), image(seed=1))
-    assert result.recipe.method == pipeline.DEFAULT_METHOD == "wls"
-    assert result.recipe.parameters == nif.fuse(image(), image(seed=1), "wls").recipe.parameters
+    assert result.recipe.method == pipeline.DEFAULT_METHOD == "rdn"
+    np.testing.assert_array_equal(result.fused, nif.fuse(image(), image(seed=1), "rdn").fused)
+
+
+def test_without_maps_the_image_is_the_same():
+    for method in ("rdn", "wls"):
+        result = nif.fuse(image(), image(seed=1), method, maps=False, device="cpu")
+        assert not result.maps
+        np.testing.assert_array_equal(result.fused, nif.fuse(image(), image(seed=1), method, device="cpu").fused)
+    one = session()
+    assert not one.fuse("rdn", maps=False).maps
+    assert one.fuse("rdn").maps, "what was kept without maps is not taken for more"
 
 
 def test_windows_are_used_and_remembered():
@@ -172,7 +182,7 @@ def test_float64_is_for_everything():
         ({"output": "colour"}, ParameterError, "output is visible or luma; got 'colour'"),
         ({"method": "vls"}, ParameterError, "no method 'vls'"),
         ({"gamma": 2}, ParameterError, "no parameter 'gamma'"),
-        ({"iterations": 0}, ParameterError, "iterations takes a whole number from 1 to 10; got 0"),
+        ({"method": "wls", "iterations": 0}, ParameterError, "iterations takes a whole number from 1 to 10; got 0"),
         ({"ir_window": "dim"}, ParameterError, "intensity window"),
         ({}, ImageError, "no image file"),
     ],
@@ -190,7 +200,7 @@ def test_devices_and_weights_that_are_not_there_are_refused():
     with pytest.raises(DeviceError, match="no precision 'float8'"):
         nif.fuse(image(), image(), precision="float8")
     with pytest.raises(ParameterError, match="'wls' uses no weights"):
-        nif.fuse(image(), image(), weights="weights.pth")
+        nif.fuse(image(), image(), "wls", weights="weights.pth")
 
 
 def test_a_session_checks_as_fuse_does():
@@ -221,6 +231,24 @@ def test_live_parameters_take_the_second_step_only(fake):
     live.fuse("average")
     live.fuse("fake", seed=2)
     assert len(fake.analysed) == 3  # only the last one is kept
+
+
+def test_numbers_that_belong_to_no_place(fake, tmp_path):
+    """One per channel, say: an array, and a column of text on disk."""
+    gates = torch.tensor([[0.25, 0.5, 1 / 3]])
+    combine = fake.combine
+
+    def with_gates(state, parameters, runtime):
+        fusion = combine(state, parameters, runtime)
+        return Fusion(fusion.fused, {**fusion.maps, "gates": Map(gates, "weight", "Gates", "feature")})
+
+    fake.combine = with_gates
+    result = session().fuse("fake")
+    np.testing.assert_array_equal(result.maps["gates"].data, gates[0].numpy())
+    folder = result.save_maps(tmp_path)
+    np.testing.assert_allclose(np.loadtxt(folder / "gates.csv"), gates[0].numpy(), rtol=1e-8)
+    listing = json.loads((folder / "maps.json").read_text(encoding="utf-8"))["maps"]
+    assert listing["gates"]["file"] == result.map_files()["gates"] == "gates.csv"
 
 
 def test_forgetting_gives_everything_back(fake):

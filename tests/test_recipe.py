@@ -79,7 +79,7 @@ def test_small_numbers_stay_numbers(number):
 
 @pytest.mark.parametrize("name", ["recipe.json", "recipe.yaml", "recipe.yml", "recipe.txt", "RECIPE.JSON"])
 def test_files(tmp_path, name):
-    recipe = nif.fuse(*images(), iterations=2, ir_window=(10, 200)).recipe
+    recipe = nif.fuse(*images(), "wls", iterations=2, ir_window=(10, 200)).recipe
     path = recipe.save(tmp_path / name)
     assert path == tmp_path / name
     assert path.read_text(encoding="utf-8").startswith("{") == name.lower().endswith(".json")
@@ -126,7 +126,7 @@ def test_a_recipe_repeats_its_result(method, options):
         assert again.recipe.to_dict() == result.recipe.to_dict()
 
 
-@pytest.mark.parametrize("options", [{}, {"iterations": 3, "output": "luma", "ir_window": (20, 180)}])
+@pytest.mark.parametrize("options", [{}, {"method": "wls", "iterations": 3, "output": "luma", "ir_window": (20, 180)}])
 def test_its_python_runs_and_gives_the_same(options, tmp_path):
     ir, visible = images()
     result = nif.fuse(ir, visible, device="cpu", **options)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .metrics.base import MetricInfo
     from .pipeline import FusionResult, FusionSession, fuse
     from .recipe import Recipe
+    from .training import train
 
 __all__ = [
     "Cancelled",
@@ -41,6 +42,7 @@ __all__ = [
     "methods",
     "quality_maps",
     "read_image",
+    "train",
     "write_image",
 ]
 
@@ -62,6 +64,7 @@ _HOME = {
     "methods": "algorithms",
     "quality_maps": "metrics",
     "read_image": "images.files",
+    "train": "training",
     "write_image": "images.files",
 }
 

@@ -15,6 +15,7 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "RecipeError",
+    "TrainingError",
     "WeightsError",
 ]
 
@@ -49,6 +50,10 @@ class DownloadError(FusionError, OSError):
 
 class OutputError(FusionError, OSError):
     """A result cannot be written where it was asked to go."""
+
+
+class TrainingError(FusionError, RuntimeError):
+    """A training cannot begin, go on or be resumed."""
 
 
 class Cancelled(Exception):

@@ -20,7 +20,8 @@ class Map(Generic[DataT]):
     Parameters
     ----------
     data
-        ``(N, 1, h, w)`` tensor inside a method; ``(h, w)`` array in a result.
+        ``(N, 1, h, w)`` tensor inside a method; ``(h, w)`` array in a result. Numbers that belong to no place, one per
+        channel for example: ``(N, C)``, and ``(C,)`` in a result; they become a file and a plot, but no layer.
     kind
         What the numbers mean; decides colormap and contrast limits.
     title

@@ -27,8 +27,8 @@ from .types import Cancel, Progress
 
 __all__ = ["DEFAULT_METHOD", "FusionResult", "FusionSession", "fuse"]
 
-DEFAULT_METHOD = "wls"
-"""Needs no weights and no network, so it works everywhere at once."""
+DEFAULT_METHOD = "rdn"
+"""Its weights are a part of this package, so it works everywhere at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,8 @@ class FusionResult:
     fused
         Size, dtype and colour of the visible image (grey if ``output="luma"`` was asked for).
     maps
-        Name to :class:`~napari_irvisfuse.maps.Map`, each an ``(h, w)`` array at its native resolution.
+        Name to :class:`~napari_irvisfuse.maps.Map`, each an ``(h, w)`` array at its native resolution, or ``(n,)`` for
+        numbers that belong to no place.
         Not writable but for ``index`` maps: the session that made them goes on computing with the same memory.
     recipe
         How to make it again.
@@ -53,8 +54,12 @@ class FusionResult:
     recipe: Recipe
     notes: tuple[str, ...] = ()
 
+    def map_files(self) -> dict[str, str]:
+        """Return the file that :meth:`save_maps` gives each map: TIFF, or CSV for what is no image."""
+        return {name: f"{name}.tif" if item.data.ndim > 1 else f"{name}.csv" for name, item in self.maps.items()}
+
     def save_maps(self, folder: str | Path, *, overwrite: bool = True) -> Path:
-        """Write every map as TIFF, with ``maps.json`` beside them giving title, kind, group, stride and labels.
+        """Write every map, with ``maps.json`` beside them giving title, kind, group, stride and labels.
 
         Parameters
         ----------
@@ -73,7 +78,8 @@ class FusionResult:
         import tifffile
 
         folder = Path(folder).expanduser()
-        for file in (*(f"{name}.tif" for name in self.maps), "maps.json"):
+        files = self.map_files()
+        for file in (*files.values(), "maps.json"):
             if not overwrite and (folder / file).exists():
                 raise OutputError(f"{folder / file} exists already: choose another folder or say overwrite.")
         try:
@@ -85,11 +91,14 @@ class FusionResult:
             data = item.data
 
             def write(target: Path, data: npt.NDArray[Any] = data) -> None:
-                tifffile.imwrite(target, data, photometric="minisblack", compression="zlib")
+                if data.ndim == 1:
+                    np.savetxt(target, data, fmt="%.9g")
+                else:
+                    tifffile.imwrite(target, data, photometric="minisblack", compression="zlib")
 
-            write_atomically(folder / f"{name}.tif", write)
+            write_atomically(folder / files[name], write)
             listing[name] = {
-                "file": f"{name}.tif",
+                "file": files[name],
                 "title": item.title,
                 "kind": item.kind,
                 "group": item.group,
@@ -146,6 +155,7 @@ class FusionSession:
         *,
         weights: str | Path | None = None,
         output: Output = "visible",
+        maps: bool = True,
         progress: Progress | None = None,
         cancelled: Cancel | None = None,
         **parameters: Any,
@@ -154,28 +164,28 @@ class FusionSession:
         _check_output(output)
         chosen = get_method(method)
         checked = chosen.parameters(**parameters)
-        runtime = Runtime(self.compute, progress=progress, cancelled=cancelled)
+        runtime = Runtime(self.compute, maps=maps, progress=progress, cancelled=cancelled)
         runtime.step(0, 0, "Preparing")
         name = chosen.weights_name(checked)
-        if name is not None:
+        if name is not None or (weights is not None and chosen.accepts_dictionary):
             from .weights import store
 
-            runtime.weights = store.resolve(name, weights, progress=progress, cancelled=cancelled)
+            runtime.weights = store.resolve(name or "", weights, progress=progress, cancelled=cancelled)
         elif weights is not None:
             raise ParameterError(f"Method {method!r} uses no weights: leave the weights file out.")
 
         with torch.inference_mode():
-            fusion = self._run(chosen, checked, self._key_of(method, checked, weights), runtime)
+            fusion = self._run(chosen, checked, self._key_of(method, checked, weights, maps), runtime)
             runtime.step(1, 1, "Done")
             fused = self.pair.restore(_to_array(fusion.fused), output)
-            maps = {name: _map_to_array(item) for name, item in fusion.maps.items()}
+            found = {name: _map_to_array(item) for name, item in fusion.maps.items()} if maps else {}
 
         compute = runtime.compute
         precision = compute.network if name is not None else compute.arithmetic
         ir_window, visible_window = self.pair.windows
         return FusionResult(
             fused=fused,
-            maps=MappingProxyType(maps),
+            maps=MappingProxyType(found),
             recipe=Recipe(
                 method=method,
                 parameters=checked.to_dict(),
@@ -191,8 +201,10 @@ class FusionSession:
             notes=(*self._state_notes, *runtime.notes),
         )
 
-    def _key_of(self, method: str, parameters: Parameters, weights: str | Path | None) -> tuple[Any, ...]:
-        return (method, str(weights), *parameters.analysis_key())
+    def _key_of(
+        self, method: str, parameters: Parameters, weights: str | Path | None, maps: bool = True
+    ) -> tuple[Any, ...]:
+        return (method, str(weights), maps, *parameters.analysis_key())
 
     def _run(self, method: Any, parameters: Parameters, key: tuple[Any, ...], runtime: Runtime) -> Fusion:
         """Take the second step, and the first if its result is not kept; with less at once where memory runs out."""
@@ -234,6 +246,7 @@ def fuse(
     ir_window: WindowSpec | str = "auto",
     visible_window: WindowSpec | str = "auto",
     output: Output = "visible",
+    maps: bool = True,
     progress: Progress | None = None,
     cancelled: Cancel | None = None,
     **parameters: Any,
@@ -257,6 +270,8 @@ def fuse(
         Which values count as 0 and 1: ``"auto"``, ``"full"``, ``"data"``, ``"percentile"`` or ``(low, high)``.
     output
         ``"visible"`` for the visible image's colour, ``"luma"`` for grey.
+    maps
+        False leaves ``result.maps`` empty, and whatever has to be computed for them alone.
     progress
         Called as ``progress(done, total, message)``.
     cancelled
@@ -295,7 +310,7 @@ def fuse(
         dtype=np.float64 if precision == "float64" else np.float32,
     )
     return FusionSession(pair, device=device, precision=precision).fuse(
-        method, weights=weights, output=output, progress=progress, cancelled=cancelled, **parameters
+        method, weights=weights, output=output, maps=maps, progress=progress, cancelled=cancelled, **parameters
     )
 
 
@@ -321,7 +336,7 @@ def _to_array(tensor: torch.Tensor) -> FloatArray:
 
 
 def _map_to_array(item: Map[torch.Tensor]) -> Map[npt.NDArray[Any]]:
-    tensor = item.data[0, 0].cpu()
+    tensor = (item.data[0, 0] if item.data.ndim == 4 else item.data[0]).cpu()
     data: npt.NDArray[Any]
     if item.kind == "index":  # becomes a layer that people paint in
         data = tensor.numpy().copy()

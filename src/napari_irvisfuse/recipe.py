@@ -17,7 +17,7 @@ from .images.ranges import WindowSpec, parse_window
 __all__ = ["Recipe"]
 
 FORMAT = 1
-_ARGUMENTS = ("ir", "visible", "progress", "cancelled")  # of fuse(), besides those that a recipe has
+_ARGUMENTS = ("ir", "visible", "maps", "progress", "cancelled")  # of fuse(), besides those that a recipe has
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ class Runtime:
         Device and precision.
     weights
         File of the network's weights, resolved and verified, if the method needs any.
+    maps
+        False if nobody wants the maps: a method may leave out what only they need.
     low_memory
         Set on the second try after memory ran out: work in smaller pieces.
     progress, cancelled
@@ -32,6 +34,7 @@ class Runtime:
 
     compute: Compute
     weights: Path | None = None
+    maps: bool = True
     low_memory: bool = False
     progress: Progress | None = None
     cancelled: Cancel | None = None

@@ -37,7 +37,7 @@ def test_output_has_the_visible_images_depth_and_colour(run, make, folder, name,
 def test_line_tells_what_was_made(run, pair):
     result = run("fuse", *pair, "-o", "o.png")
     assert result.stderr == ""
-    assert result.stdout.startswith("o.png: 56×40 uint8, wls on ")
+    assert result.stdout.startswith("o.png: 56×40 uint8, rdn on ")
     assert result.stdout.count("\n") == 1
 
 
@@ -54,9 +54,9 @@ def test_grey_writes_the_luma(run, pair, flag):
 
 def test_parameters_windows_and_precision_are_passed_on(run, pair):
     options = ["--param", "iterations=2", "-p", "detail-gain = 2", "--ir-window", "20,200", "--visible-window", "data"]
-    assert run("fuse", *pair, "-o", "o.png", *options, "--precision", "float64").exit_code == 0
+    assert run("fuse", *pair, "-o", "o.png", "-m", "wls", *options, "--precision", "float64").exit_code == 0
     expected = nif.fuse(
-        *pair, iterations=2, detail_gain=2, ir_window=(20, 200), visible_window="data", precision="float64"
+        *pair, "wls", iterations=2, detail_gain=2, ir_window=(20, 200), visible_window="data", precision="float64"
     )
     np.testing.assert_array_equal(nif.read_image("o.png"), expected.fused)
 
@@ -86,7 +86,7 @@ def test_json_is_the_only_thing_on_stdout(run, pair):
 
 
 def test_json_without_maps_names_them_but_no_files(run, pair):
-    report = json.loads(run("fuse", *pair, "-o", "o.png", "--json", "-p", "iterations=3").stdout)
+    report = json.loads(run("fuse", *pair, "-o", "o.png", "--json", "-m", "wls", "-p", "iterations=3").stdout)
     assert report["parameters"]["iterations"] == 3
     assert {entry["file"] for entry in report["maps"].values()} == {None}
 
@@ -110,7 +110,7 @@ def test_overwrite_replaces_everything(run, pair):
     before = nif.read_image("o.png")
     assert run("fuse", *pair, *everything, "--overwrite").exit_code == 0
     assert not np.array_equal(nif.read_image("o.png"), before)
-    assert nif.Recipe.load("r.yaml").method == "wls"
+    assert nif.Recipe.load("r.yaml").method == "rdn"
 
 
 def test_published_wls_results_are_reproduced_to_the_last_bit(run, data_dir, tmp_path):

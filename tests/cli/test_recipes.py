@@ -13,7 +13,7 @@ from napari_irvisfuse.cli.request import Choices
 
 @pytest.mark.parametrize("name", ["r.yaml", "r.json"])
 def test_replay_is_identical(run, pair, folder, name):
-    options = ["-p", "iterations=2", "-p", "saliency_weight=0.3", "--ir-window", "10,180", "--grey"]
+    options = ["-m", "wls", "-p", "iterations=2", "-p", "saliency_weight=0.3", "--ir-window", "10,180", "--grey"]
     saving = run("fuse", *pair, "-o", "a.png", *options, "--save-recipe", name)
     assert saving.exit_code == 0, saving.output
     result = run("fuse", *pair, "-o", "b.png", "--recipe", name)
@@ -94,7 +94,7 @@ def test_recipe_may_not_overwrite_the_one_it_came_from(refused, pair, folder):
 
 
 def test_saved_recipe_says_what_was_used(run, pair):
-    run("fuse", *pair, "-o", "o.png", "-p", "detail_gain=1.5", "--save-recipe", "r.yaml")
+    run("fuse", *pair, "-o", "o.png", "-m", "wls", "-p", "detail_gain=1.5", "--save-recipe", "r.yaml")
     recipe = nif.Recipe.load("r.yaml")
     assert (recipe.method, recipe.parameters["detail_gain"]) == ("wls", 1.5)
     np.testing.assert_array_equal(nif.fuse(*pair, **recipe.arguments()).fused, nif.read_image("o.png"))

@@ -20,13 +20,13 @@ def _no_fusion(*args: object, **kwargs: object) -> None:
     ("options", "sentence"),
     [
         (["-m", "magic"], "There is no method 'magic': choose one of"),
-        (["-p", "magic=1"], "Method 'wls' has no parameter 'magic': it has detail_gain, iterations,"),
-        (["-p", "iterations=99"], "iterations takes a whole number from 1 to 10; got 99."),
-        (["-p", "iterations=many"], "iterations takes a whole number from 1 to 10; got 'many'."),
+        (["-m", "wls", "-p", "magic=1"], "Method 'wls' has no parameter 'magic': it has detail_gain, iterations,"),
+        (["-m", "wls", "-p", "iterations=99"], "iterations takes a whole number from 1 to 10; got 99."),
+        (["-m", "wls", "-p", "iterations=many"], "iterations takes a whole number from 1 to 10; got 'many'."),
         (["-p", "iterations"], "--param takes name=value; got 'iterations'."),
-        (["-p", "device=cuda"], "Method 'wls' has no parameter 'device'"),
+        (["-p", "device=cuda"], "Method 'rdn' has no parameter 'device'"),
         (["-p", "preset=authors"], "A preset is chosen with --preset authors."),
-        (["--preset", "magic"], "Method 'wls' has no preset 'magic'"),
+        (["--preset", "magic"], "Method 'rdn' has no preset 'magic'"),
         (["--recipe", "none.yaml"], "The recipe none.yaml cannot be read"),
     ],
 )
@@ -43,7 +43,7 @@ def test_choices_are_checked_before_anything_is_computed(refused, pair, monkeypa
         (["--visible-window", "wide"], "An intensity window is one of"),
         (["--device", "abacus"], "There is no device 'abacus'"),
         (["--precision", "float7"], "There is no precision 'float7'"),
-        (["--weights", "w.pth"], "uses no weights"),
+        (["-m", "wls", "--weights", "w.pth"], "uses no weights"),
     ],
 )
 def test_other_choices(refused, pair, options, sentence):
@@ -101,25 +101,25 @@ def test_an_input_is_never_overwritten(refused, pair):
 
 def test_a_map_never_replaces_an_input(refused, pair, folder):
     (folder / "m").mkdir()
-    ir = nif.write_image(folder / "m/ir_base.tif", nif.read_image(pair[0]))
+    ir = nif.write_image(folder / "m/ir_gradient.tif", nif.read_image(pair[0]))
     before = ir.read_bytes()
     line = refused("fuse", ir, pair[1], "-o", "o.png", "--maps", "m", "--save-recipe", "r.yaml", "--overwrite")
-    assert "ir_base.tif is one of the inputs" in line
+    assert "ir_gradient.tif is one of the inputs" in line
     assert ir.read_bytes() == before
-    assert sorted(path.name for path in folder.rglob("*.*")) == ["ir.png", "ir_base.tif", "vis.png"]
+    assert sorted(path.name for path in folder.rglob("*.*")) == ["ir.png", "ir_gradient.tif", "vis.png"]
 
 
 def test_a_map_replaces_a_file_only_if_told_to(run, refused, pair, folder):
     (folder / "m").mkdir()
-    mine = folder / "m/visible_base.tif"
+    mine = folder / "m/visible_gradient.tif"
     mine.write_text("precious")
-    assert "visible_base.tif exists already" in refused("fuse", *pair, "-o", "o.png", "--maps", "m")
+    assert "visible_gradient.tif exists already" in refused("fuse", *pair, "-o", "o.png", "--maps", "m")
     assert mine.read_text() == "precious"
-    assert [path.name for path in (folder / "m").iterdir()] == ["visible_base.tif"]
+    assert [path.name for path in (folder / "m").iterdir()] == ["visible_gradient.tif"]
     assert not Path("o.png").exists()
     with pytest.raises(OutputError, match="exists already"):
         nif.fuse(*pair).save_maps("m", overwrite=False)
-    assert [path.name for path in (folder / "m").iterdir()] == ["visible_base.tif"]
+    assert [path.name for path in (folder / "m").iterdir()] == ["visible_gradient.tif"]
     assert run("fuse", *pair, "-o", "o.png", "--maps", "m", "--overwrite").exit_code == 0
     assert nif.read_image(mine).shape == (40, 56)
 
@@ -129,7 +129,7 @@ def test_a_map_replaces_a_file_only_if_told_to(run, refused, pair, folder):
     [
         (["-o", "x.png", "--save-recipe", "m/../x.png"], "would be written twice"),
         (["-o", "x.png", "--save-recipe", "m/maps.json", "--maps", "m"], "would be written twice"),
-        (["-o", "m/ir_base.tif", "--maps", "m"], "would be written twice"),
+        (["-o", "m/ir_gradient.tif", "--maps", "m"], "would be written twice"),
         (["-o", "x.png", "--maps", "x.png"], "both a file and a folder"),
         (["-o", "x.png", "--maps", "m", "--save-recipe", "m"], "is a folder"),
         (["-o", "x.png", "--save-recipe", "r", "--maps", "r/maps"], "both a file and a folder"),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import napari_irvisfuse
 from napari_irvisfuse.errors import Cancelled, DownloadError, WeightsError
@@ -82,7 +83,7 @@ def forget() -> None:
 
 
 def test_published_backbones() -> None:
-    table = store.entries()
+    table = {name: entry for name, entry in store.entries().items() if not entry.shipped}
     assert list(table) == ["resnet152", "resnet152-v2", "resnet101", "resnet50", "vgg19"]
     first = table["resnet152"]
     assert (first.network, first.filename, first.sha256) == ("resnet152", "resnet152-394f9c45.pth", "394f9c45")
@@ -99,10 +100,45 @@ def test_published_backbones() -> None:
 def test_the_table_is_torchvisions() -> None:
     models = torchvision_models()
     for entry in store.entries().values():
+        if entry.shipped:
+            continue
         enumeration, member = entry.source.removeprefix("torchvision ").split(".")
         published = getattr(getattr(models, enumeration), member)
         assert published.url == entry.url
         assert abs(published.meta["_file_size"] * 2**20 - entry.size_bytes) < 1
+
+
+@pytest.mark.parametrize("name", [name for name, entry in store.entries().items() if entry.shipped])
+def test_what_is_shipped_is_here_and_has_a_card(name: str) -> None:
+    entry = store.entries()[name]
+    path = store.find(name)
+    assert path is not None
+    assert path.stat().st_size == entry.size_bytes
+    assert store.sha256_of(path) == entry.sha256
+    assert store.fetch(name) == path, "nothing is downloaded"
+    assert path.with_suffix(".md").read_text(encoding="utf-8").startswith("# ")
+    assert all(value.isfinite().all() for value in store.load_state_dict(path).values())
+
+
+def test_a_damaged_package_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "SHIPPED_FOLDER", tmp_path)
+    with pytest.raises(WeightsError, match="missing or damaged: install it again"):
+        store.find("rdn")
+    (tmp_path / "rdn.safetensors").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match="missing or damaged: install it again"):
+        store.find("rdn")
+
+
+def test_metadata(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(2)}, tmp_path / "w.safetensors", {"network": "rdn"})
+    assert store.load_metadata(tmp_path / "w.safetensors") == {"network": "rdn"}
+    save_file({"x": torch.zeros(2)}, tmp_path / "bare.safetensors")
+    assert store.load_metadata(tmp_path / "bare.safetensors") == {}
+    assert store.load_metadata(tmp_path / "w.pth") == {}
+    (tmp_path / "bad.safetensors").write_bytes(b"bad")
+    for name in ("bad", "none"):
+        with pytest.raises(WeightsError, match="missing, damaged or not"):
+            store.load_metadata(tmp_path / f"{name}.safetensors")
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -120,7 +156,7 @@ def test_nothing_there(entry: store.WeightsEntry, cache: Path) -> None:
 
 
 def test_unknown_name(entry: store.WeightsEntry) -> None:
-    with pytest.raises(WeightsError, match=r"no published weights named 'nett': choose one of net\."):
+    with pytest.raises(WeightsError, match=r"no published weights named 'nett': choose one of net,"):
         store.resolve("nett", None)
 
 

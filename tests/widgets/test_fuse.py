@@ -751,7 +751,7 @@ def test_every_method_can_be_chosen(widget):
         widget.choose(name)
         assert widget.view.method.name == name
         assert widget.view.summary.text()
-        assert widget.view.sections["weights"].isHidden() is not widget.view.method.needs_weights
+        assert widget.view.sections["weights"].isHidden() is not widget.view.method.accepts_weights
     with pytest.raises(ParameterError, match="no method"):
         widget.choose("magic")
 

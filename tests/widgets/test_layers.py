@@ -42,6 +42,8 @@ def result(method: str = "wls", scale: float = 1.0, fused: Any = None, **changes
         "weight": Map(RNG.random((6, 8), dtype=np.float32), "weight", "Weight", "weight", 8),
         "energy": Map(scale * RNG.random((3, 4), dtype=np.float32) * 7, "energy", "Energy", "feature", 16),
         "level": Map(RNG.integers(0, 3, (12, 16)).astype(np.uint8), "index", "Level", "level", 4, ("Conv1", "Conv2")),
+        # belongs to no place, so it never becomes a layer
+        "gates": Map(RNG.random(9, dtype=np.float32), "weight", "Channel gates", "feature"),
     }
     recipe = Recipe(method, parameters={"scale": scale})
     return FusionResult(

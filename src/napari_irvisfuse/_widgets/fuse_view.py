@@ -208,7 +208,7 @@ class FuseView:
         self.reference.setToolTip(info.reference)
         self.reference.setVisible(bool(info.doi))
         self._show_form(ParameterForm(info))
-        self.sections["weights"].setVisible(info.needs_weights)
+        self.sections["weights"].setVisible(info.accepts_weights)
         self.weights.path = self._weights.get(info.name)
         self.edited.emit("method")
 
@@ -277,7 +277,7 @@ class FuseView:
         )
         self.sections = {
             "parameters": Section("Parameters", action="Reset"),
-            "weights": Section("Network weights"),
+            "weights": Section("Weights"),
             "device": Section("Device and precision"),
             "advanced": Section("Advanced", expanded=False),
         }

@@ -133,7 +133,8 @@ def look_up(
         explanation = str(error)
     chosen = get_method(method)
     name = chosen.weights_name(chosen.parameters(**parameters))
-    return Facts(explanation, _describe_weights(name, weights) if name else "")
+    given = chosen.needs_weights or chosen.accepts_dictionary
+    return Facts(explanation, _describe_weights(name, weights) if given else "")
 
 
 def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
@@ -163,18 +164,22 @@ def follow(request: Request, session: FusionSession, progress: Progress, cancell
     return Outcome(request, session, result, time.perf_counter() - start)
 
 
-def _describe_weights(name: str, own_file: str | None) -> str:
+def _describe_weights(name: str | None, own_file: str | None) -> str:
     from napari_irvisfuse.errors import WeightsError
     from napari_irvisfuse.weights import store
 
     try:
         if own_file is not None:
-            store.resolve(name, own_file)
+            store.resolve(name or "", own_file)
             return "Your own file is used."
+        if name is None:
+            return "Its dictionary is part of this package."
         here = store.find(name)
     except WeightsError as error:
         return str(error)
     entry = store.entries()[name]
+    if entry.shipped:
+        return f"{entry.title}: part of this package."
     if here is not None:
         return f"{entry.title}: on this computer."
     return f"{entry.title}: {entry.size_bytes / 1e6:.0f} MB will be downloaded in the first run."

@@ -256,7 +256,7 @@ def _items(result: FusionResult, show: Show) -> list[_Item]:
         _Item(key, item.title, item.data, item.kind, item.stride, item.labels)
         for group in _SHOWN[show]
         for key, item in result.maps.items()
-        if item.group == group
+        if item.group == group and item.data.ndim == 2
     ]
     return [fused, *maps]
 

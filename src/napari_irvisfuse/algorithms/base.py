@@ -204,7 +204,9 @@ class MethodInfo:
     reference, doi
         Where it was published; empty for the baselines.
     needs_weights
-        Whether a pretrained network has to be there.
+        Whether a network's weights have to be there.
+    accepts_weights
+        Whether a weights file of the user's own can be given; also the dictionaries of methods that need no network.
     parameters
         With defaults, bounds and help.
     presets
@@ -217,6 +219,7 @@ class MethodInfo:
     reference: str
     doi: str
     needs_weights: bool
+    accepts_weights: bool
     parameters: tuple[ParameterInfo, ...]
     presets: Mapping[str, Mapping[str, Any]]
 
@@ -235,6 +238,7 @@ class FusionMethod(ABC, Generic[ParametersT, StateT]):
     reference: ClassVar[str] = ""
     doi: ClassVar[str] = ""
     needs_weights: ClassVar[bool] = False
+    accepts_dictionary: ClassVar[bool] = False
     baseline: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     parameters_type: ClassVar[type[Parameters]] = Parameters
@@ -249,6 +253,7 @@ class FusionMethod(ABC, Generic[ParametersT, StateT]):
             reference=cls.reference,
             doi=cls.doi,
             needs_weights=cls.needs_weights,
+            accepts_weights=cls.needs_weights or cls.accepts_dictionary,
             parameters=cls.parameters_type.describe(),
             presets=cls.presets,
         )

@@ -76,6 +76,7 @@ class ConvSR(FusionMethod[ConvSRParameters, _Codes]):
         "IEEE Signal Processing Letters 23 (2016) 1882–1886"
     )
     doi = "10.1109/LSP.2016.2618776"
+    accepts_dictionary = True
     parameters_type = ConvSRParameters
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "multi-modal": {},

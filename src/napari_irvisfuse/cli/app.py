@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from napari_irvisfuse.errors import Cancelled, FusionError
 
-from . import demo, evaluate, fuse, methods, metrics, weights
+from . import demo, evaluate, fuse, methods, metrics, train, weights
 
 __all__ = ["app"]
 
@@ -67,6 +67,7 @@ app.command("fuse", epilog=fuse.EXAMPLES)(fuse.fuse)
 app.command("methods")(methods.methods)
 app.command("metrics", epilog=metrics.EXAMPLES)(metrics.metrics)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.add_typer(train.app, name="train")
 app.add_typer(weights.app, name="weights")
 app.command("demo")(demo.demo)
 

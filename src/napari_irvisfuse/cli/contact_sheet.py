@@ -64,13 +64,14 @@ def contact_sheet(
     )
     sheet.space(40)
     sheet.pictures(_images(ir, visible, result))
-    columns = columns or min((6, 5, 4), key=lambda number: _unused(result.maps, number))
-    for band in _layout(result.maps, columns):
+    maps = {name: item for name, item in result.maps.items() if item.data.ndim == 2}
+    columns = columns or min((6, 5, 4), key=lambda number: _unused(maps, number))
+    for band in _layout(maps, columns):
         sheet.space(48)
         blocks = []
         used = 0
         for group, rows in band:
-            cells = [[_cell(result.maps[name]) for name in row] for row in rows]
+            cells = [[_cell(maps[name]) for name in row] for row in rows]
             blocks.append(Block(_HEADINGS.get(group, group.capitalize()), cells, used))
             used += _breadth(rows)
         sheet.band(blocks, columns)

@@ -14,7 +14,7 @@ __all__ = ["EXAMPLES", "fuse"]
 EXAMPLES = """Examples:
 
 - `irvisfuse fuse ir.png visible.png -o fused.png`
-- `irvisfuse fuse ir.tif vis.tif -o out.tif --param iterations=6 --maps maps --save-recipe wls.yaml`
+- `irvisfuse fuse ir.tif vis.tif -o out.tif --method wls --param iterations=6 --maps maps --save-recipe wls.yaml`
 - `irvisfuse fuse ir2.tif vis2.tif -o out2.tif --recipe wls.yaml`
 """
 
@@ -36,7 +36,7 @@ def fuse(
     ],
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="See `irvisfuse methods`; wls if not given.", rich_help_panel=_METHOD),
+        typer.Option("--method", "-m", help="See `irvisfuse methods`; rdn if not given.", rich_help_panel=_METHOD),
     ] = None,
     param: Annotated[
         list[str] | None,

@@ -34,7 +34,7 @@ def methods(
     if as_json:
         echo_json([_to_dict(info) for info in listed.values()])
         return
-    rows = [(info.name, info.title, info.summary, "needed" if info.needs_weights else "–") for info in listed.values()]
+    rows = [(info.name, info.title, info.summary, _weights(info)) for info in listed.values()]
     echo_table(("Name", "Title", "What it does", "Weights"), rows)
     typer.echo("\nirvisfuse methods NAME shows a method's parameters.")
 
@@ -42,7 +42,12 @@ def methods(
 def _show(info: MethodInfo) -> None:
     typer.echo(f"{info.title} ({info.name})\n{info.summary}")
     if info.needs_weights:
-        typer.echo("Needs pretrained weights: fetched when first used, see irvisfuse weights list.")
+        sentences = {
+            "included": "Its weights are in the package; --weights takes others.",
+            "fetched": "Its weights are fetched when first used, see irvisfuse weights list.",
+            "your own": "It wants a weights file of your own: --weights FILE.",
+        }
+        typer.echo(sentences[_weights(info)])
     if info.reference:
         typer.echo(f"\n{info.reference}")
     if info.doi:
@@ -56,6 +61,19 @@ def _show(info: MethodInfo) -> None:
     for preset, values in info.presets.items():
         listed = ", ".join(f"{key}={_text(value)}" for key, value in values.items()) or "the defaults"
         typer.echo(f"\nPreset {preset}: {listed}")
+
+
+def _weights(info: MethodInfo) -> str:
+    """Say whether weights are needed, and whether they are there without a download."""
+    from napari_irvisfuse.algorithms import get_method
+    from napari_irvisfuse.weights import store
+
+    method = get_method(info.name)
+    name = method.weights_name(method.parameters())
+    if name is None:
+        return "–"
+    entry = store.entries().get(name)
+    return "your own" if entry is None else "included" if entry.shipped else "fetched"
 
 
 def _text(value: Any) -> str:

@@ -57,7 +57,7 @@ class Targets:
             if self.maps and any(_same(path, folder) for folder in (self.maps, *self.maps.absolute().parents)):
                 raise OutputError(f"{path} cannot be both a file and a folder for the maps: choose another name.")
 
-    def check_maps(self, names: Iterable[str], inputs: Sequence[Path]) -> None:
+    def check_maps(self, files: Iterable[str], inputs: Sequence[Path]) -> None:
         """Check again with the maps' files, whose names the method tells only after fusing.
 
         Raises
@@ -65,7 +65,7 @@ class Targets:
         OutputError
             With one sentence.
         """
-        self._check_files(self._files(("maps.json", *(f"{name}.tif" for name in names))), inputs)
+        self._check_files(self._files(("maps.json", *files)), inputs)
 
     def _files(self, maps: Iterable[str]) -> list[Path]:
         files = [path for path in (self.output, self.recipe) if path]
@@ -152,6 +152,7 @@ class Report:
         recipe = self.result.recipe.to_dict()
         used = ("method", "parameters", "device", "precision", "weights", "weights_sha256", "versions")
         folder = self.targets.maps
+        files = self.result.map_files()
         return {
             "output": str(self.targets.output),
             "shape": list(self.result.fused.shape),
@@ -165,7 +166,7 @@ class Report:
                     "kind": item.kind,
                     "group": item.group,
                     "stride": item.stride,
-                    "file": str(folder / f"{name}.tif") if folder else None,
+                    "file": str(folder / files[name]) if folder else None,
                 }
                 for name, item in self.result.maps.items()
             },
@@ -222,7 +223,7 @@ class Request:
             raise Cancelled
         targets = self.targets
         if targets.maps:
-            targets.check_maps(result.maps, self.inputs)
+            targets.check_maps(result.map_files().values(), self.inputs)
             result.save_maps(targets.maps, overwrite=targets.overwrite)
         if targets.recipe:
             result.recipe.save(targets.recipe)

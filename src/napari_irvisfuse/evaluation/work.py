@@ -133,7 +133,7 @@ class Work:
 
     def _fuse(self, method: str, ir: Image, visible: Image) -> Image:
         def run() -> Image:
-            return fuse(ir, visible, method, device=self.device, cancelled=self.stop.is_set).fused
+            return fuse(ir, visible, method, device=self.device, maps=False, cancelled=self.stop.is_set).fused
 
         if method in self._loaded:
             return run()

@@ -1,4 +1,4 @@
-"""The one place that finds weights files: in our cache, in torch's, as a local file, or by downloading them."""
+"""The one place that finds weights files: in the package, in our cache, in torch's, as a local file, or by a download."""
 
 from __future__ import annotations
 
@@ -17,11 +17,22 @@ from napari_irvisfuse.errors import WeightsError
 from napari_irvisfuse.types import Cancel, Progress
 
 from .download import download
+from .shipped import SHIPPED, SHIPPED_FOLDER
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["WeightsEntry", "cache_dir", "entries", "fetch", "find", "load_state_dict", "resolve", "sha256_of"]
+__all__ = [
+    "WeightsEntry",
+    "cache_dir",
+    "entries",
+    "fetch",
+    "find",
+    "load_metadata",
+    "load_state_dict",
+    "resolve",
+    "sha256_of",
+]
 
 # torchvision's own table, so that looking a file up does not import it; a test compares the two.
 _ADDRESS = "https://download.pytorch.org/models/"
@@ -45,13 +56,15 @@ class WeightsEntry:
     name, network, title
         Our name for it, the network it belongs to, and what a person is shown.
     filename, url
-        Its name in the cache, and where it is fetched.
+        Its name in the cache, and where it is fetched; no address if it is a part of this package.
     sha256
         The first digits of its SHA-256 (torchvision writes eight of them into the file's name).
     size_bytes
         Its size for people to see, rounded to a kilobyte as torchvision states it.
     licence, source
         Its terms, and who published it.
+    shipped
+        Whether it is a part of this package, so that nothing has to be fetched.
     """
 
     name: str
@@ -63,6 +76,7 @@ class WeightsEntry:
     size_bytes: int
     licence: str
     source: str
+    shipped: bool = False
 
 
 def cache_dir() -> Path:
@@ -89,6 +103,20 @@ def _table() -> tuple[WeightsEntry, ...]:
             source=f"torchvision {source}",
         )
         for name, network, title, filename, size, source in _BACKBONES
+    ) + tuple(
+        WeightsEntry(
+            name=item.name,
+            network=item.network,
+            title=item.title,
+            filename=item.filename,
+            url="",
+            sha256=item.sha256,
+            size_bytes=item.size_bytes,
+            licence=item.licence,
+            source=f"trained for this package; model card {item.card}",
+            shipped=True,
+        )
+        for item in SHIPPED
     )
 
 
@@ -111,6 +139,8 @@ def find(name: str) -> Path | None:
         If there are no weights of this name, or the file in our cache is damaged.
     """
     entry = _entry(name)
+    if entry.shipped:
+        return _shipped(entry)
     ours = cache_dir() / entry.filename
     if ours.is_file():
         if sha256_of(ours).startswith(entry.sha256):
@@ -124,6 +154,13 @@ def find(name: str) -> Path | None:
     theirs = Path(torch.hub.get_dir()) / "checkpoints" / entry.filename
     # torch.hub checks only what it downloads itself; a file put there by hand may be anything
     return theirs if theirs.is_file() and sha256_of(theirs).startswith(entry.sha256) else None
+
+
+def _shipped(entry: WeightsEntry) -> Path:
+    path = SHIPPED_FOLDER / entry.filename
+    if not path.is_file() or sha256_of(path) != entry.sha256:
+        raise WeightsError(f"The weights {entry.name} of this package are missing or damaged: install it again.")
+    return path
 
 
 def fetch(name: str, progress: Progress | None = None, cancelled: Cancel | None = None) -> Path:
@@ -240,6 +277,25 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
+def load_metadata(path: Path) -> dict[str, str]:
+    """Read what is stored beside the weights in a ``.safetensors`` file; empty if there is nothing, or another format.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged.
+    """
+    if path.suffix.lower() != ".safetensors":
+        return {}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"The weights file {path} is missing, damaged or not a safetensors file.") from error
+
+
 def _read_safetensors(path: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -269,5 +325,8 @@ def _read_torch(path: Path) -> Any:
 def _entry(name: str) -> WeightsEntry:
     known = entries()
     if name not in known:
-        raise WeightsError(f"There are no published weights named {name!r}: choose one of {', '.join(known)}.")
+        raise WeightsError(
+            f"There are no published weights named {name!r}: choose one of {', '.join(known)},"
+            " or a weights file of your own."
+        )
     return known[name]

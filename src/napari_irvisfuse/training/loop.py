@@ -1,0 +1,220 @@
+"""The one training loop: same seed, same numbers, also when it was interrupted on the way."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from napari_irvisfuse.devices import Compute, is_out_of_memory, release_memory
+from napari_irvisfuse.errors import Cancelled, DeviceError, TrainingError
+from napari_irvisfuse.types import Cancel, Progress
+
+from .checkpoint import Checkpoint, Folder, Row
+from .data import Crops
+from .task import Context, Task, TrainingParameters
+
+__all__ = ["Loop"]
+
+
+class Loop:
+    """Minimises a task's loss with Adam and a cosine schedule.
+
+    Parameters
+    ----------
+    task, parameters
+        What is trained, and how.
+    crops
+        What it is trained on.
+    folder
+        Where checkpoints go.
+    compute
+        Where it runs; a network data type below float32 means mixed precision.
+    state
+        The checkpoint to go on from, or a new one.
+    """
+
+    def __init__(
+        self,
+        task: Task[Any, Any],
+        parameters: TrainingParameters,
+        crops: Crops,
+        folder: Folder,
+        compute: Compute,
+        pictures: list[str],
+    ) -> None:
+        self.task, self.parameters, self.crops = task, parameters, crops
+        self.folder, self.compute, self.pictures = folder, compute, pictures
+        with torch.random.fork_rng():  # the user's random numbers are theirs
+            torch.manual_seed(parameters.seed)
+            network: nn.Module = task.build(parameters)
+        self.network = network.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = torch.optim.Adam(list(task.trained(self.network)), lr=parameters.learning_rate)
+        self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.network == torch.float16)
+        self.step = 0
+        self.history: list[Row] = []
+        self._sums: dict[str, torch.Tensor] = {}  # of the losses since the last row
+
+    def restore(self, state: Checkpoint) -> None:
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        TrainingError
+            If it is of another task, of other parameters or of other pictures.
+        """
+        now = self.parameters.to_dict()
+        if state.task != self.task.name:
+            raise TrainingError(f"{self.folder.path} holds a training of {state.task}, not of {self.task.name}.")
+        for name, value in now.items():
+            if name != "save_every" and state.parameters.get(name) != value:
+                raise TrainingError(
+                    f"This training was begun with {name} = {state.parameters.get(name)}, not {value}:"
+                    " resume it as it was, or begin a new one in another folder."
+                )
+        if list(state.pictures) != self.pictures:
+            raise TrainingError(
+                f"This training was begun with {len(state.pictures)} other pictures than the {len(self.pictures)}"
+                " that are there now: resume it with the same folders, or begin a new one."
+            )
+        self.network.load_state_dict(state.network)
+        self.optimiser.load_state_dict(dict(state.optimiser))
+        self.scaler.load_state_dict(dict(state.scaler))
+        self.step, self.history, self._sums = state.step, list(state.history), dict(state.sums)
+
+    def run(self, progress: Progress | None, cancelled: Cancel | None) -> None:
+        """Train to the end.
+
+        Raises
+        ------
+        Cancelled
+            If the user wants to stop; what was reached is saved.
+        TrainingError
+            If the loss becomes no number; the last checkpoint stays.
+        DeviceError
+            If a batch does not fit into memory; says which would.
+        """
+        steps, every = self.parameters.steps, self.parameters.save_every
+        started, begun_at = time.monotonic(), self.step
+        while self.step < steps:
+            if cancelled is not None and cancelled():
+                self.save()
+                raise Cancelled
+            losses = self._update()
+            self.step += 1
+            for name, value in losses.items():
+                self._sums[name] = self._sums[name] + value.cpu() if name in self._sums else value.cpu()
+            if self.step % every == 0 or self.step == steps:
+                self._finish_row((self.step - 1) % every + 1)
+                self.save()
+            if progress is not None:
+                left = (time.monotonic() - started) / (self.step - begun_at) * (steps - self.step)
+                terms = ", ".join(f"{name} {float(value):.4f}" for name, value in losses.items())
+                progress(self.step, steps, f"{terms}; {_duration(left)} left")
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.folder.save(
+            Checkpoint(
+                task=self.task.name,
+                parameters=self.parameters.to_dict(),
+                pictures=self.pictures,
+                step=self.step,
+                network=self.network.state_dict(),
+                optimiser=self.optimiser.state_dict(),
+                scaler=self.scaler.state_dict(),
+                history=self.history,
+                sums=self._sums,
+            )
+        )
+
+    def _finish_row(self, count: int) -> None:
+        """Write down the mean losses of the last steps and those of the held-out pictures."""
+        means = {name: float(value) / count for name, value in self._sums.items()}
+        self._sums = {}
+        row = {"step": float(self.step), "learning_rate": self._learning_rate(self.step), **means}
+        held_out = self.crops.validation()
+        if held_out:
+            terms: dict[str, float] = {}
+            with torch.inference_mode():
+                for images in held_out:
+                    share = len(images) / sum(len(batch) for batch in held_out)
+                    for name, value in self._losses(images, 0).items():
+                        terms[name] = terms.get(name, 0.0) + float(value) * share
+            row.update({f"validation_{name}": value for name, value in terms.items()})
+        self.history.append(row)
+
+    def _refuse_nan(self) -> None:
+        kept = f"the last good state is kept in {self.folder.checkpoint}" if self.history else "nothing was learnt yet"
+        raise TrainingError(
+            f"The loss is no number any more at step {self.step}; {kept}: begin again with a lower learning rate."
+        )
+
+    def _learning_rate(self, step: int) -> float:
+        high, low = self.parameters.learning_rate, self.parameters.final_learning_rate
+        return low + (high - low) * (1 + math.cos(math.pi * step / self.parameters.steps)) / 2
+
+    def _update(self) -> dict[str, torch.Tensor]:
+        """Take one step of the optimiser."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate(self.step)
+        try:
+            losses = self._backward(self.crops.batch(self.step))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            losses = {}
+        if not losses:  # outside the except clause, where the traceback no longer holds the tensors
+            raise DeviceError(self._what_would_fit())
+        if not math.isfinite(float(losses["loss"])):
+            self._refuse_nan()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return losses
+
+    def _backward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = self._losses(images, self.step)
+        torch.autograd.backward(self.scaler.scale(losses["loss"]))
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _losses(self, images: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
+        random = torch.Generator().manual_seed((self.parameters.seed << 32) + step)
+        moved = images.to(self.compute.device).contiguous(memory_format=torch.channels_last)
+        return dict(self.task.losses(self.network, moved, self.parameters, Context(self._autocast, random)))
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        kind, dtype = self.compute.device.type, self.compute.network
+        mixed = dtype in (torch.bfloat16, torch.float16)
+        return torch.autocast(kind, dtype if mixed else torch.bfloat16, enabled=mixed)
+
+    def _what_would_fit(self) -> str:
+        """Try smaller batches until one fits."""
+        batch = self.parameters.batch
+        smaller = batch // 2
+        while smaller:
+            self.optimiser.zero_grad(set_to_none=True)
+            release_memory(self.compute.device)
+            try:
+                self._backward(self.crops.batch(self.step, smaller))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                smaller //= 2
+            else:
+                return f"A batch of {batch} does not fit into the memory of {self.compute.device}; {smaller} would."
+        return (
+            f"Not even a batch of one fits into the memory of {self.compute.device}:"
+            f" use a crop below {self.parameters.crop} pixels or another device."
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
