@@ -137,10 +137,12 @@ class FusionSession:
         self._state: Any = None
         self._state_notes: tuple[str, ...] = ()
 
-    def is_live(self, method: str, parameters: Mapping[str, Any], weights: str | Path | None = None) -> bool:
+    def is_live(
+        self, method: str, parameters: Mapping[str, Any], weights: str | Path | None = None, *, maps: bool = True
+    ) -> bool:
         """Tell whether :meth:`fuse` with these arguments would be answered from what is kept."""
         checked = get_method(method).parameters(**parameters)
-        return self._key == self._key_of(method, checked, weights)
+        return self._key == self._key_of(method, checked, weights, maps)
 
     def forget(self) -> None:
         """Drop what is kept and give the device's memory back."""
@@ -204,7 +206,7 @@ class FusionSession:
     def _key_of(
         self, method: str, parameters: Parameters, weights: str | Path | None, maps: bool = True
     ) -> tuple[Any, ...]:
-        return (method, str(weights), maps, *parameters.analysis_key())
+        return (method, str(weights), _stamp(weights), maps, *parameters.analysis_key())
 
     def _run(self, method: Any, parameters: Parameters, key: tuple[Any, ...], runtime: Runtime) -> Fusion:
         """Take the second step, and the first if its result is not kept; with less at once where memory runs out."""
@@ -312,6 +314,15 @@ def fuse(
     return FusionSession(pair, device=device, precision=precision).fuse(
         method, weights=weights, output=output, maps=maps, progress=progress, cancelled=cancelled, **parameters
     )
+
+
+def _stamp(weights: str | Path | None) -> tuple[int, int]:
+    """Tell one content of a weights file from the next, such as that of another training."""
+    try:
+        stat = Path(weights).expanduser().stat() if weights is not None else None
+    except OSError:
+        return 0, 0
+    return (stat.st_mtime_ns, stat.st_size) if stat is not None else (0, 0)
 
 
 def _attempts(compute: Compute) -> list[tuple[Compute, bool, tuple[str, ...]]]:

@@ -80,6 +80,8 @@ def test_resume(run):
         (("--ir", "ir", "--vis", "vis", "-o", "out", "-p", "epochs=3"), "no parameter 'epochs'"),
         (("--ir", "ir", "--vis", "vis", "-o", "out", "-p", "steps"), "name=value"),
         (("--ir", "ir", "--vis", "vis", "-o", "out", "-p", "steps=many"), "steps takes a whole number"),
+        (("--ir", "ir", "--vis", "vis", "-o", "out", "-p", "output=x"), "no parameter 'output'"),
+        (("--ir", "ir", "--vis", "vis", "-o", "out", "-p", "resume=false"), "no parameter 'resume'"),
         (("--ir", "ir", "--ir", "ir", "--vis", "vis", "-o", "out"), "got 2 and 1"),
         (("--ir", "none", "--vis", "vis", "-o", "out"), "no folder none"),
         (("--ir", "ir", "--vis", "vis", "-o", "out", "--resume"), "no training to resume"),

@@ -171,8 +171,66 @@ def test_resuming_with_other_pictures_is_refused(trained, tmp_path, folders):
 
 def test_a_folder_in_use_is_refused(trained):
     pairs, result = trained
-    with pytest.raises(OutputError, match="holds a training already"):
+    with pytest.raises(OutputError, match=r"holds checkpoint\.pt already"):
         nif.train("rdn", *pairs, result.folder, **QUICK)
+
+
+def test_files_of_others_are_not_replaced(trained, tmp_path):
+    (tmp_path / "config.json").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"holds config\.json already"):
+        nif.train("rdn", *trained[0], tmp_path, **QUICK)
+    assert (tmp_path / "config.json").read_text(encoding="utf-8") == "mine"
+
+
+def test_resuming_keeps_the_precision_and_the_beginning(trained, tmp_path):
+    pairs, whole = trained
+    progress, cancelled = stop_after(1)
+    options = {**QUICK, "precision": "bfloat16", "start": whole.weights}
+    with pytest.raises(Cancelled):
+        nif.train("rdn", *pairs, tmp_path / "out", progress=progress, cancelled=cancelled, **options)
+    with pytest.raises(TrainingError, match="begun with precision = bfloat16, not float32"):
+        nif.train("rdn", *pairs, tmp_path / "out", resume=True, device="cpu", precision="float32")
+    result = nif.train("rdn", *pairs, tmp_path / "out", resume=True, device="cpu")
+    straight = nif.train("rdn", *pairs, tmp_path / "straight", **options)
+    assert same(weights_of(result.weights), weights_of(straight.weights))
+    assert store.load_metadata(result.weights)["start_sha256"] == store.sha256_of(whole.weights)
+
+
+def test_a_checkpoint_is_a_beginning_too(trained, tmp_path):
+    pairs, whole = trained
+    options = {**QUICK, "steps": 1, "learning_rate": 1e-8, "final_learning_rate": 0.0}
+    result = nif.train("rdn", *pairs, tmp_path / "out", start=whole.folder / "checkpoint.pt", **options)
+    torch.testing.assert_close(weights_of(result.weights), weights_of(whole.weights), atol=1e-7, rtol=0)
+
+
+def test_another_save_every_changes_no_mean(trained, tmp_path):
+    pairs, _ = trained
+    progress, cancelled = stop_after(3)
+    with pytest.raises(Cancelled):
+        nif.train("rdn", *pairs, tmp_path / "out", progress=progress, cancelled=cancelled, **QUICK)
+    resumed = nif.train("rdn", *pairs, tmp_path / "out", resume=True, **{**QUICK, "save_every": 5})
+    straight = nif.train("rdn", *pairs, tmp_path / "straight", **{**QUICK, "save_every": 5})
+    assert resumed.history == straight.history
+
+
+def test_weights_that_are_no_numbers_do_not_replace_the_checkpoint(trained, tmp_path, monkeypatch):
+    """Gradients can overflow where the loss did not."""
+    from napari_irvisfuse.training.loop import Loop
+
+    update = Loop._update
+
+    def overflow(self: Loop) -> Any:
+        losses = update(self)
+        if self.step == 5:
+            with torch.no_grad():
+                next(iter(self.network.parameters())).fill_(float("inf"))
+        return losses
+
+    monkeypatch.setattr(Loop, "_update", overflow)
+    with pytest.raises(TrainingError, match="last good state"):
+        nif.train("rdn", *trained[0], tmp_path / "out", **QUICK)
+    assert torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["step"] == 4
+    assert not (tmp_path / "out" / "weights.safetensors").exists()
 
 
 def test_nothing_to_resume(trained, tmp_path):

@@ -21,8 +21,8 @@ from .base import Fusion, FusionMethod, Map, Parameters
 __all__ = ["ResidualDense", "ResidualDenseParameters"]
 
 # On a CPU, features of small tiles stay in memory that is there: half as fast again as a 640×512 image at once, for all
-# that is computed twice in the halos. A GPU wants large ones.
-_TILE = {"cpu": 320, "other": 4096, "low_memory": 192}
+# that is computed twice in the halos. A GPU wants large ones, but Apple's stop at tensors of 4 GB.
+_TILE = {"cpu": 320, "mps": 1024, "cuda": 4096, "low_memory": 192}
 _TITLES = {"shallow": "Shallow features", "residual_dense": "Residual dense features", "deep": "Deep features"}
 
 
@@ -63,7 +63,7 @@ class ResidualDense(FusionMethod[ResidualDenseParameters, _Analysis]):
         """Run the network, tile by tile on large images; its weight blocks look at the whole."""
         runtime.step(0, 0, "Loading the network")
         network = _network(runtime)
-        kind = "low_memory" if runtime.low_memory else "cpu" if ir.device.type == "cpu" else "other"
+        kind = "low_memory" if runtime.low_memory else ir.device.type
 
         def run(images: torch.Tensor) -> dict[str, torch.Tensor]:
             energies: dict[str, torch.Tensor] = {}
@@ -80,7 +80,7 @@ class ResidualDense(FusionMethod[ResidualDenseParameters, _Analysis]):
         found = run_tiled(
             run,
             torch.cat([ir, visible], 1),
-            tile=_TILE[kind],
+            tile=_TILE.get(kind, _TILE["cuda"]),
             halo=network.config.receptive_field,
             tick=lambda done, total: runtime.step(done, total, "Fusing"),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -81,12 +82,22 @@ class ResidualDenseConfig:
 PRESETS = {"paper": ResidualDenseConfig(), "large": ResidualDenseConfig(features=64, growth=32)}
 
 
+def _as_it_is(x: torch.Tensor) -> AbstractContextManager[object]:
+    """Keep autocast away where it is on."""
+    kind = x.device.type
+    try:
+        on = torch.is_autocast_enabled(kind)
+    except RuntimeError:  # older versions of torch have none for Apple GPUs
+        on = False
+    return torch.autocast(kind, enabled=False) if on else nullcontext()
+
+
 def _reflect(x: torch.Tensor) -> torch.Tensor:
     """Extend by the reflected border of a 3×3 convolution.
 
     Autocast would do it in float32, which takes as long as the convolution itself: here it has its input's type.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with _as_it_is(x):
         return F.pad(x, (1, 1, 1, 1), mode="reflect")
 
 
@@ -187,7 +198,7 @@ class ResidualDenseNetwork(nn.Module):
         for layer in self.reconstruct:
             x = _active(layer, _reflect(x))
         # Halves of bfloat16 around 1 are a whole 8-bit level apart: the image itself is made in the weights' precision.
-        with torch.autocast(x.device.type, enabled=False):
+        with _as_it_is(x):
             result: torch.Tensor = (torch.tanh(self.last(_reflect(x.to(self.last.weight.dtype)))) + 1) / 2
         return result
 

@@ -30,10 +30,14 @@ class Checkpoint:
     ----------
     task, parameters, pictures
         What is trained, how, and on which files, in this order.
+    precision
+        Data type of the network's layers while it is trained.
+    start_sha256
+        Of the weights that it began with, if it did not with random ones.
     step
         Updates that are done.
-    network, optimiser, scaler
-        State dictionaries.
+    state_dict, optimiser, scaler
+        Of the network, so that the file can be used as weights to begin with, of Adam and of the loss scaler.
     history
         A row of mean losses for each ``save_every`` steps.
     sums
@@ -43,8 +47,10 @@ class Checkpoint:
     task: str
     parameters: Mapping[str, Any]
     pictures: Sequence[str]
+    precision: str
+    start_sha256: str | None
     step: int
-    network: Mapping[str, Any]
+    state_dict: Mapping[str, Any]
     optimiser: Mapping[str, Any]
     scaler: Mapping[str, Any]
     history: list[Row] = field(default_factory=list)
@@ -74,20 +80,38 @@ class Folder:
         return self.path / "weights.safetensors"
 
     @property
+    def config(self) -> Path:
+        """How it is trained, for people and for ``--config``."""
+        return self.path / "config.json"
+
+    @property
     def losses(self) -> Path:
         """The history as a table; a picture of it lies beside."""
         return self.path / "losses.csv"
 
-    def prepare(self, *, resume: bool) -> None:
-        """Make the folder; refuse one that holds another training.
+    def check(self) -> None:
+        """Refuse a folder in which something would be replaced.
 
         Raises
         ------
         OutputError
-            If there is a training in it and ``resume`` is not asked for, or it cannot be made.
+            If there is a training in it, or a file of a training's names.
         """
-        if not resume and (self.checkpoint.exists() or self.weights.exists()):
-            raise OutputError(f"{self.path} holds a training already: resume it, or choose another folder.")
+        there = (self.checkpoint, self.weights, self.config, self.losses, self.losses.with_suffix(".png"))
+        found = [path.name for path in there if path.exists()]
+        if found:
+            raise OutputError(
+                f"{self.path} holds {found[0]} already, perhaps of a training: resume it, or choose another folder."
+            )
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises
+        ------
+        OutputError
+            If the system refuses.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -110,13 +134,17 @@ class Folder:
             return Checkpoint(**content)
         except TrainingError:
             raise
+        except OSError as error:
+            raise TrainingError(f"{self.checkpoint} cannot be read ({error.strerror or error}).") from error
         except Exception as error:  # torch raises whatever the damaged bytes lead to
             raise TrainingError(f"{self.checkpoint} is damaged: begin a new training in another folder.") from error
 
     def save(self, state: Checkpoint) -> None:
         """Write checkpoint, curves and configuration."""
-        content = {"format": _FORMAT, **vars(state)}
-        write_atomically(self.checkpoint, lambda target: torch.save(content, target))
+        # into memory first: torch has errors of its own for a full disk
+        content = io.BytesIO()
+        torch.save({"format": _FORMAT, **vars(state)}, content)
+        write_atomically(self.checkpoint, lambda target: target.write_bytes(content.getbuffer()))
         if state.history:
             table = io.StringIO()
             writer = csv.DictWriter(table, list(state.history[0]), lineterminator="\n")
@@ -127,14 +155,15 @@ class Folder:
 
     def save_weights(self, network: nn.Module, metadata: Mapping[str, object]) -> Path:
         """Write the weights as a method reads them: float32, with what belongs to them as metadata."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         state = {name: value.detach().cpu().float().contiguous() for name, value in network.state_dict().items()}
         texts = {
             name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             for name, value in metadata.items()
         }
-        return write_atomically(self.weights, lambda target: save_file(state, target, texts))
+        content = save(state, texts)
+        return write_atomically(self.weights, lambda target: target.write_bytes(content))
 
     def _draw(self, history: Sequence[Row]) -> None:
         """Draw the losses over the steps, validation dashed."""

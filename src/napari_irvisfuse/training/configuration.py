@@ -59,7 +59,7 @@ def read_parameters(kind: type[TrainingParameters], path: str | Path) -> dict[st
 
     path = Path(path).expanduser()
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise ParameterError(f"The configuration {path} cannot be read ({error.strerror or error}).") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -82,7 +82,8 @@ def scan_pairs(
             else:
                 usable.append((files.ir, files.visible))
     if not usable:
-        raise ImageError(f"No pair can be used for training. {report[0] if report else ''}".strip())
+        why = next((sentence for sentence in report if sentence.startswith("Left out")), "")
+        raise ImageError(f"No pair can be used for training. {why}".strip())
     return PairScan(tuple(usable), tuple(report))
 
 
@@ -123,8 +124,8 @@ class Crops:
         """Return the crops of a step, ``(count or batch, C, size, size)``."""
         random = np.random.default_rng([self._seed, _TRAINING, step])
         numbers = random.choice(self._training, size=self._batch)
-        crops = [self._crop(int(number), random, turned=True) for number in numbers]
-        return torch.from_numpy(np.stack(crops[:count]))
+        crops = [self._crop(int(number), random, turned=True) for number in numbers[:count]]
+        return torch.from_numpy(np.stack(crops))
 
     def validation(self) -> list[torch.Tensor]:
         """Return batches of crops of the held-out pictures, always the same; empty if none are held out."""

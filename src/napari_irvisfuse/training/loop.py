@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -34,8 +35,10 @@ class Loop:
         Where checkpoints go.
     compute
         Where it runs; a network data type below float32 means mixed precision.
-    state
-        The checkpoint to go on from, or a new one.
+    pictures
+        Names of the files, for the checkpoint.
+    start
+        Weights to begin with, and the hash of their file.
     """
 
     def __init__(
@@ -46,12 +49,20 @@ class Loop:
         folder: Folder,
         compute: Compute,
         pictures: list[str],
+        start: tuple[Mapping[str, torch.Tensor], str] | None = None,
     ) -> None:
         self.task, self.parameters, self.crops = task, parameters, crops
         self.folder, self.compute, self.pictures = folder, compute, pictures
-        with torch.random.fork_rng():  # the user's random numbers are theirs
-            torch.manual_seed(parameters.seed)
+        kept = torch.get_rng_state()  # the user's random numbers are theirs, and those of GPUs are not touched
+        try:
+            torch.default_generator.manual_seed(parameters.seed)
             network: nn.Module = task.build(parameters)
+        finally:
+            torch.set_rng_state(kept)
+        self.start_sha256: str | None = None
+        if start is not None:
+            state, self.start_sha256 = start
+            network.load_state_dict(state)
         self.network = network.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.Adam(list(task.trained(self.network)), lr=parameters.learning_rate)
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.network == torch.float16)
@@ -70,20 +81,24 @@ class Loop:
         now = self.parameters.to_dict()
         if state.task != self.task.name:
             raise TrainingError(f"{self.folder.path} holds a training of {state.task}, not of {self.task.name}.")
+        now["precision"], then = self._precision, {**state.parameters, "precision": state.precision}
         for name, value in now.items():
-            if name != "save_every" and state.parameters.get(name) != value:
+            if name != "save_every" and name in then and then[name] != value:
                 raise TrainingError(
-                    f"This training was begun with {name} = {state.parameters.get(name)}, not {value}:"
+                    f"This training was begun with {name} = {then[name]}, not {value}:"
                     " resume it as it was, or begin a new one in another folder."
                 )
         if list(state.pictures) != self.pictures:
+            other = next(iter(sorted(set(state.pictures) ^ set(self.pictures))), "their order")
             raise TrainingError(
-                f"This training was begun with {len(state.pictures)} other pictures than the {len(self.pictures)}"
-                " that are there now: resume it with the same folders, or begin a new one."
+                f"This training was begun with other pictures (see {other}):"
+                " resume it with the same folders, or begin a new one."
             )
-        self.network.load_state_dict(state.network)
+        self.network.load_state_dict(state.state_dict)
         self.optimiser.load_state_dict(dict(state.optimiser))
-        self.scaler.load_state_dict(dict(state.scaler))
+        if state.scaler:
+            self.scaler.load_state_dict(dict(state.scaler))
+        self.start_sha256 = state.start_sha256
         self.step, self.history, self._sums = state.step, list(state.history), dict(state.sums)
 
     def run(self, progress: Progress | None, cancelled: Cancel | None) -> None:
@@ -109,12 +124,16 @@ class Loop:
             for name, value in losses.items():
                 self._sums[name] = self._sums[name] + value.cpu() if name in self._sums else value.cpu()
             if self.step % every == 0 or self.step == steps:
-                self._finish_row((self.step - 1) % every + 1)
+                self._finish_row()
                 self.save()
             if progress is not None:
                 left = (time.monotonic() - started) / (self.step - begun_at) * (steps - self.step)
                 terms = ", ".join(f"{name} {float(value):.4f}" for name, value in losses.items())
                 progress(self.step, steps, f"{terms}; {_duration(left)} left")
+
+    @property
+    def _precision(self) -> str:
+        return str(self.compute.network).removeprefix("torch.")
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -123,8 +142,10 @@ class Loop:
                 task=self.task.name,
                 parameters=self.parameters.to_dict(),
                 pictures=self.pictures,
+                precision=self._precision,
+                start_sha256=self.start_sha256,
                 step=self.step,
-                network=self.network.state_dict(),
+                state_dict=self.network.state_dict(),
                 optimiser=self.optimiser.state_dict(),
                 scaler=self.scaler.state_dict(),
                 history=self.history,
@@ -132,8 +153,11 @@ class Loop:
             )
         )
 
-    def _finish_row(self, count: int) -> None:
-        """Write down the mean losses of the last steps and those of the held-out pictures."""
+    def _finish_row(self) -> None:
+        """Write down the mean losses since the last row and those of the held-out pictures."""
+        if not all(bool(value.isfinite().all()) for value in self.network.parameters()):
+            self._refuse_nan()  # before a checkpoint would take the place of the last good one
+        count = self.step - (int(self.history[-1]["step"]) if self.history else 0)
         means = {name: float(value) / count for name, value in self._sums.items()}
         self._sums = {}
         row = {"step": float(self.step), "learning_rate": self._learning_rate(self.step), **means}
@@ -151,7 +175,8 @@ class Loop:
     def _refuse_nan(self) -> None:
         kept = f"the last good state is kept in {self.folder.checkpoint}" if self.history else "nothing was learnt yet"
         raise TrainingError(
-            f"The loss is no number any more at step {self.step}; {kept}: begin again with a lower learning rate."
+            f"The loss is no number any more at step {self.step}; {kept}: begin again with a lower learning rate"
+            f"{', with --start from there' if self.history else ''}."
         )
 
     def _learning_rate(self, step: int) -> float:
@@ -188,9 +213,9 @@ class Loop:
         return dict(self.task.losses(self.network, moved, self.parameters, Context(self._autocast, random)))
 
     def _autocast(self) -> AbstractContextManager[object]:
-        kind, dtype = self.compute.device.type, self.compute.network
+        dtype = self.compute.network
         mixed = dtype in (torch.bfloat16, torch.float16)
-        return torch.autocast(kind, dtype if mixed else torch.bfloat16, enabled=mixed)
+        return torch.autocast(self.compute.device.type, dtype) if mixed else nullcontext()
 
     def _what_would_fit(self) -> str:
         """Try smaller batches until one fits."""

@@ -24,7 +24,7 @@ class ResidualDenseTraining(TrainingParameters):
 
     preset: str = option("paper", "Sizes of the network.", choices=tuple(PRESETS))
     intensity_weight: float = option(50.0, "Factor on L_int.", bounds=(0, 1000))
-    gradient_weight: float = option(5.0, "λ: factor on L_grad; 0 leaves it out.", bounds=(0, 1000))
+    gradient_weight: float = option(5.0, "Factor on L_grad; 0 leaves it out.", bounds=(0, 1000))
     gradient: str = option(
         "signed",
         "L_grad compares the two components of the gradient with their signs, or the magnitude |∂x| + |∂y|.",
@@ -32,7 +32,7 @@ class ResidualDenseTraining(TrainingParameters):
     )
     texture_weights: str = option(
         "inputs",
-        "The weight blocks W: extracted from the inputs, or half (the ablation, ½ everywhere).",
+        "The weight blocks W: extracted from the inputs, or half (the ablation, 0.5 everywhere).",
         choices=("inputs", "half"),
     )
     dense: bool = option(True, "Residual dense blocks; false is the ablation with plain convolutions.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
 
 from napari_irvisfuse.devices import choose
 from napari_irvisfuse.errors import ParameterError, WeightsError
@@ -104,48 +104,58 @@ def train(
     state = folder.load() if resume else None
     own = dict(state.parameters) if state and state.task == task.name else {}
     checked = build_parameters(task.parameters_type, {**own, **parameters}, task.name)
+    if precision == "float64":
+        raise ParameterError("Training computes in float32 at most: choose precision auto, float32 or a shorter one.")
+    if state is not None and precision == "auto":
+        precision = state.precision  # as if it had never stopped
     compute = choose(device, precision)
+    begin_with = None if start is None or resume else _weights(task, checked, store.resolve("", start))
+    if state is None:
+        folder.check()
     scan = scan_pairs(_as_paths(ir), _as_paths(visible), progress, cancelled)
-    folder.prepare(resume=resume)
+    folder.make()
 
     def load(number: int) -> Picture:
         pair = ImagePair.from_images(*scan.pairs[number])
         return np.stack([pair.ir, pair.visible]).astype(np.float32, copy=False)
 
-    names = [f"{ir_file.parent.name}/{ir_file.name}" for ir_file, _ in scan.pairs]
+    names = [f"{Path(*ir_file.parts[-3:])}, {Path(*other.parts[-3:])}" for ir_file, other in scan.pairs]
     training, validation = _split(len(names), checked)
     crops = Crops(load, training, validation, size=checked.crop, batch=checked.batch, seed=checked.seed)
-    loop = Loop(task, checked, crops, folder, compute, names)
-    begun_with = None
+    loop = Loop(task, checked, crops, folder, compute, names, begin_with)
     if state is not None:
         loop.restore(state)
-    elif start is not None:
-        begun_with = _begin_with(loop.network, store.resolve("", start))
     record = {
         "method": task.name,
         "parameters": checked.to_dict(),
-        "start_sha256": begun_with,
+        "start_sha256": loop.start_sha256,
         "training": [names[number] for number in training],
         "held_out": [names[number] for number in validation],
+        "notes": list(scan.report),
         "device": compute.explanation,
         "versions": {package: version(package) for package in ("napari-irvisfuse", "torch", "numpy")},
     }
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder.path / "config.json", lambda target: target.write_text(text, encoding="utf-8"))
+    write_atomically(folder.config, lambda target: target.write_text(text, encoding="utf-8"))
     loop.run(progress, cancelled)
     metadata = {
         "network": task.name,
         "config": task.config(loop.network),
         "training": checked.to_dict(),
+        "start_sha256": loop.start_sha256 or "",
         "pictures": str(len(training)),
     }
     weights = folder.save_weights(loop.network, metadata)
     return TrainingResult(weights, folder.path, tuple(loop.history), scan.report)
 
 
-def _begin_with(network: nn.Module, path: Path) -> str:
-    """Copy weights into a network; return the file's hash."""
-    wanted, given = network.state_dict(), store.load_state_dict(path)
+def _weights(
+    task: Task[Any, Any], parameters: TrainingParameters, path: Path
+) -> tuple[Mapping[str, torch.Tensor], str]:
+    """Read weights to begin with, and check that they fit; with the file's hash."""
+    with torch.device("meta"):
+        wanted = task.build(parameters).state_dict()
+    given = store.load_state_dict(path)
     wrong = sorted(
         name
         for name in wanted.keys() | given.keys()
@@ -153,10 +163,10 @@ def _begin_with(network: nn.Module, path: Path) -> str:
     )
     if wrong:
         raise WeightsError(
-            f"{path} does not fit this network ({', '.join(wrong[:4])}): choose the preset it was made with."
+            f"{path} does not fit this network ({', '.join(wrong[:4])}):"
+            " choose the sizes it was made with, or another file."
         )
-    network.load_state_dict(given)
-    return store.sha256_of(path)
+    return given, store.sha256_of(path)
 
 
 def _as_paths(folders: Folders) -> list[Path]:
