@@ -11,6 +11,7 @@ import pytest
 from npe2 import PluginManifest
 
 from napari_irvisfuse._widgets.settings import load, preference, save
+from napari_irvisfuse.pipeline import DEFAULT_METHOD
 
 MANIFEST = Path(sys.modules["napari_irvisfuse"].__path__[0]) / "napari.yaml"
 
@@ -63,7 +64,7 @@ def test_the_file_is_in_the_users_config_folder(monkeypatch: pytest.MonkeyPatch,
 def test_preferences_follow_napari(plugin_settings: Any, npe2pm: Any) -> None:
     napari_settings = pytest.importorskip("napari.settings")
     npe2pm.register(PluginManifest.from_file(MANIFEST))
-    assert preference("default_method") == "wls"
+    assert preference("default_method") == DEFAULT_METHOD
     assert preference("device") == "auto"
     assert preference("maps") == "base and detail"
     assert preference("remember_settings") is True
@@ -77,7 +78,7 @@ def test_preferences_fall_back_on_the_manifest(monkeypatch: pytest.MonkeyPatch, 
     import napari.settings
 
     monkeypatch.delattr(napari.settings, "get_plugin_settings")  # as before napari 0.9
-    assert preference("default_method") == "wls"
+    assert preference("default_method") == DEFAULT_METHOD
 
     def broken(plugin: str) -> None:
         raise ValueError("another plugin's default is out of its own bounds")
