@@ -205,12 +205,12 @@ class MethodInfo:
         Where it was published; empty for the baselines.
     needs_weights
         Whether a network's weights have to be there.
-    accepts_weights
-        Whether a weights file of the user's own can be given; also the dictionaries of methods that need no network.
     parameters
         With defaults, bounds and help.
     presets
         Named sets of values that ``preset=`` selects; the first is the default.
+    accepts_weights
+        Whether a weights file of the user's own can be given; also the dictionaries of methods that need no network.
     """
 
     name: str
@@ -219,9 +219,9 @@ class MethodInfo:
     reference: str
     doi: str
     needs_weights: bool
-    accepts_weights: bool
     parameters: tuple[ParameterInfo, ...]
     presets: Mapping[str, Mapping[str, Any]]
+    accepts_weights: bool = False
 
 
 class FusionMethod(ABC, Generic[ParametersT, StateT]):
