@@ -20,8 +20,8 @@ from .base import Fusion, FusionMethod, Map, Parameters
 
 __all__ = ["ResidualDense", "ResidualDenseParameters"]
 
-# On a CPU, features of small tiles stay in memory that is there: half as fast again as a 640×512 image at once, for all
-# that is computed twice in the halos. A GPU wants large ones, but Apple's stop at tensors of 4 GB.
+# On a CPU, features of small tiles stay in memory that is there, which outweighs what is computed twice in the halos.
+# A GPU wants large ones, but Apple's stop at tensors of 4 GB.
 _TILE = {"cpu": 320, "mps": 1024, "cuda": 4096, "low_memory": 192}
 _TITLES = {"shallow": "Shallow features", "residual_dense": "Residual dense features", "deep": "Deep features"}
 

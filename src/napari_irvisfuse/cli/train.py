@@ -122,9 +122,9 @@ def rdn(
     from napari_irvisfuse.training.residual_dense import ResidualDenseTraining as Parameters
 
     values = {**(read_parameters(Parameters, config) if config else {}), **parse_parameters(Parameters, param or ())}
-    build_parameters(Parameters, values, "rdn")  # refuses names that are not the training's
+    checked = build_parameters(Parameters, values, "rdn")  # refuses names that are not the training's
     if show_config:
-        typer.echo(as_text(build_parameters(Parameters, values, "rdn")), nl=False)
+        typer.echo(as_text(checked), nl=False)
         return
     options = {"start": start, "resume": resume, "device": device, "precision": precision, **values}
     run("rdn", ir, visible, output, options, as_json=as_json, quiet=quiet)
