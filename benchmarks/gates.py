@@ -34,7 +34,7 @@ HOT = {"rdn": 0.8, "transfusion": 0.9}
 BETTER = {"rdn": ("Qabf", "FMI_w"), "transfusion": ("Qabf", "MI", "VIF")}
 SETS = ("tno", "msrs", "roadscene", "video/0111_1753")
 RIVALS = ("jsr", "cbf")
-STANDARD = ("VIF",)
+STANDARD = ("MI", "VIF")
 
 
 @dataclass(frozen=True)

@@ -95,3 +95,45 @@ def test_refusals_are_one_line(run, arguments, said):
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not Path("out").exists()
+
+
+@pytest.fixture
+def encoder(pairs) -> str:
+    layers = (
+        ("conv1_1", 64, 3),
+        ("conv1_2", 64, 64),
+        ("conv2_1", 128, 64),
+        ("conv2_2", 128, 128),
+        ("conv3_1", 256, 128),
+    )
+    arrays = {f"{name}_weight": np.full((outputs, inputs, 3, 3), 1e-3, np.float32) for name, outputs, inputs in layers}
+    arrays |= {f"{name}_bias": np.zeros(outputs, np.float32) for name, outputs, _ in layers}
+    np.savez("vgg19.npz", **arrays)
+    return "vgg19.npz"
+
+
+def test_both_stages_and_the_weights_fuse(run, encoder):
+    arguments = ("train", "transfusion", "--ir", "ir", "--vis", "vis", "--encoder", encoder, *QUICK)
+    done = run(*arguments, "-o", "out")
+    assert done.exit_code == 0, done.output
+    command = next(line for line in done.stdout.splitlines() if line.startswith("Use it: irvisfuse"))
+    named = {"IR": "ir/0.png", "VISIBLE": "vis/0.png", "FILE": "fused.png"}
+    words = command.removeprefix("Use it: irvisfuse ").split()
+    done = run(*(named.get(word, word) for word in words), "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    assert nif.read_image("fused.png").shape == (40, 44)
+
+
+def test_stages_alone(run, encoder):
+    done = run("train", "transfusion", "--stage", "1", "--images", "vis", "--encoder", encoder, "-o", "out", *QUICK)
+    assert done.exit_code == 0, done.output
+    assert "Use it" not in done.stdout
+    done = run("train", "transfusion", "--stage", "2", "--ir", "ir", "--vis", "vis", "-o", "out", *QUICK)
+    assert done.exit_code == 0, done.output
+    assert Path("out/stage-2/weights.safetensors").is_file()
+
+
+def test_the_preset_is_an_option(run):
+    done = run("train", "transfusion", "--preset", "full", "--show-config")
+    assert "preset: full" in done.stdout
+    assert run("train", "transfusion", "--preset", "half", "--show-config").exit_code == 2

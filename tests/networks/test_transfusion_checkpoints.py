@@ -296,7 +296,8 @@ def _assert_caffe(arrays: dict[str, torch.Tensor]) -> None:
     with torch.inference_mode():
         ours = network.encode(image)
     # what the border differs by reaches one pixel further with every convolution
-    for level, expected, border in zip(ours, _caffe_features(arrays, image), (2, 3, 3), strict=True):
+    for level, original, border in zip(ours, _caffe_features(arrays, image), (2, 3, 3), strict=True):
+        expected = original / 255
         inside = (..., slice(border, -border), slice(border, -border))
         scale = float(expected.abs().max())
         torch.testing.assert_close(level[inside], expected[inside], rtol=0, atol=1e-5 * scale)
@@ -314,7 +315,7 @@ def test_caffe_s_channels_are_blue_first() -> None:
     shifted = 255 * bgr - torch.tensor(CAFFE_MEANS, dtype=torch.float64).view(1, 3, 1, 1)
     expected = F.conv2d(shifted, arrays["conv1_1_weight"].double(), arrays["conv1_1_bias"].double())
     ours = F.conv2d(bgr.flip(1), state["0.0.weight"].double(), state["0.0.bias"].double())
-    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(255 * ours, expected, rtol=1e-5, atol=1e-3)
 
 
 def test_a_missing_layer_of_caffe_s_form_is_named() -> None:

@@ -30,7 +30,7 @@ def test_what_a_folder_holds(folders):
     nif.write_image(visible / "lonely.png", np.zeros((99, 99), np.uint8))
     (visible / "3.png").write_bytes(b"no image")
     scan = scan_pairs([ir], [visible])
-    assert [ir_file.stem for ir_file, _ in scan.pairs] == ["0", "1", "2"]
+    assert [ir_file.stem for ir_file, _ in scan.pictures] == ["0", "1", "2"]
     text = " ".join(scan.report)
     assert "Without visible image: 1 infrared image (4)" in text
     assert "Left out lonely: The infrared image is 48×40 and the visible image 99×99" in text
@@ -39,7 +39,7 @@ def test_what_a_folder_holds(folders):
 
 def test_several_folders_side_by_side(folders, tmp_path):
     ir, visible = folders
-    assert len(scan_pairs([ir, visible], [visible, ir]).pairs) == 10
+    assert len(scan_pairs([ir, visible], [visible, ir]).pictures) == 10
     with pytest.raises(ParameterError, match="got 2 and 1"):
         scan_pairs([ir, ir], [visible])
     with pytest.raises(ImageError, match="no folder"):

@@ -277,7 +277,7 @@ class _Failing(ResidualDenseTask):
 
 @contextmanager
 def task(kind: str, least: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(training_run, "TASKS", {"rdn": _Failing(kind, least)})
+    monkeypatch.setattr(training_run, "STAGES", {"rdn": (_Failing(kind, least),)})
     yield
     monkeypatch.undo()
 

@@ -847,3 +847,21 @@ def test_a_widget_nobody_holds_is_collected(make, viewer, qtbot):
     qtbot.wait(50)
     gc.collect()
     assert gone() is None
+
+
+def test_what_belongs_to_no_place_is_plotted(widget, viewer, qtbot, monkeypatch):
+    section = widget.view.sections["channels"]
+    assert section.isHidden()
+    gates = {
+        f"{name}_gates_1": base.Map(torch.rand(1, 6), "weight", f"{name} gates", "feature")
+        for name in ("ir", "visible")
+    }
+    monkeypatch.setattr(Fake, "combine", lambda self, state, parameters, runtime: base.Fusion(state, gates))
+    run(widget, qtbot)
+    assert not section.isHidden()
+    assert widget.view._plot.shown.title == "Gates"
+    assert len(widget.view._plot.shown.ir) == 6
+    monkeypatch.undo()
+    widget.choose("average")
+    run(widget, qtbot)
+    assert section.isHidden()

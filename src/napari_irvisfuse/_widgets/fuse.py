@@ -232,6 +232,7 @@ class FuseWidget(Container):
         self._link.layers_changed.connect(self._on_layers_changed)
         self._link.step_changed.connect(self._on_step_changed)
         self._link.data_changed.connect(self._on_data_changed)
+        self._link.theme_changed.connect(self._on_theme)
         self._link.attach()
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self._on_destroyed)
@@ -242,6 +243,8 @@ class FuseWidget(Container):
         self._link.watch((request.ir, request.visible))
 
     def _on_finished(self) -> None:
+        if self.runs.outcome is not None:
+            self.view.show_channels(self.runs.outcome.result.maps)
         if not self.runs.trouble:
             self.runs.follow(self.request())  # settings may have changed meanwhile
         self._refresh()
@@ -260,11 +263,15 @@ class FuseWidget(Container):
         self._follow_soon()
         self._refresh()
 
+    def _on_theme(self) -> None:
+        self.view.show_theme(self._viewer.theme)
+
     def _on_parent_changed(self, _: Any = None) -> None:
         """Stop when a dock lets go of the widget, go on if it is docked again."""
         if self.native.parent() is not None:
             self._docked = True
             self._link.attach()
+            self._on_theme()
             self._on_layers_changed()
         elif self._docked:
             self._docked = False

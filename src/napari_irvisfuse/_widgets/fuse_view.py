@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from napari_irvisfuse.errors import ParameterError
 from napari_irvisfuse.images.ranges import parse_window
 
+from .channels import pairings
 from .device_info import DeviceChoice
 from .layer_choice import LayerChoice
 from .parameters import ParameterForm, checked_values
@@ -23,9 +24,12 @@ from .window_choice import WindowChoice
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from numpy.typing import NDArray
 
     from napari_irvisfuse.algorithms.base import MethodInfo
+    from napari_irvisfuse.maps import Map
 
+    from .channel_plot import ChannelPlot
     from .fusion_jobs import Catalogue
 
 __all__ = ["ADD_NEW", "REPLACE", "SHOW", "FuseView"]
@@ -180,6 +184,24 @@ class FuseView:
         self.show_box.value, self.replace_box.value, self.output_box.value = SHOW[1], REPLACE, "visible"
         self.ir_window.value = self.visible_window.value = "auto"
 
+    def show_channels(self, maps: Mapping[str, Map[NDArray[Any]]]) -> None:
+        """Plot what a result says about channels, which no layer can show; nothing if it says nothing."""
+        found = pairings(maps)
+        self.sections["channels"].setVisible(bool(found))
+        if found and self._plot is None:
+            from .channel_plot import ChannelPlot  # matplotlib takes its time
+
+            self._plot = ChannelPlot(self._theme)
+            self.sections["channels"].add(self._plot)
+        if self._plot is not None:
+            self._plot.show_pairings(found)
+
+    def show_theme(self, theme: str) -> None:
+        """Follow napari to another theme."""
+        self._theme = theme
+        if self._plot is not None:
+            self._plot.show_theme(theme)
+
     # -- changes -------------------------------------------------------------------------------------------------
 
     def _method_choices(self, _: Any = None) -> list[tuple[str, str]]:
@@ -275,15 +297,19 @@ class FuseView:
             choices=[("as in visible", "visible"), ("grey", "luma")],
             tooltip="Colour of the fused image.",
         )
+        self._theme = viewer.theme
+        self._plot: ChannelPlot | None = None
         self.sections = {
             "parameters": Section("Parameters", action="Reset"),
             "weights": Section("Weights"),
+            "channels": Section("Channels"),
             "device": Section("Device and precision"),
             "advanced": Section("Advanced", expanded=False),
         }
         self.sections["parameters"].action.setToolTip("Back to the method's own values")
         self.sections["parameters"].setVisible(False)
         self.sections["weights"].setVisible(False)
+        self.sections["channels"].setVisible(False)
         self.sections["weights"].add(self.weights.native)
         self.sections["device"].add(self.device.native)
         self.sections["advanced"].add(
@@ -306,6 +332,7 @@ class FuseView:
         column.addWidget(self.sections["parameters"])
         column.addWidget(self.sections["weights"])
         column.addWidget(rows(("Layers to add", self.show_box.native), ("Last result", self.replace_box.native)))
+        column.addWidget(self.sections["channels"])
         column.addWidget(self.sections["device"])
         column.addWidget(self.sections["advanced"])
         column.addStretch(1)

@@ -50,7 +50,7 @@ class MetricsWidget(Container):
         super().__init__(labels=False)
         self._viewer = viewer
         self._remember = remember
-        self._run_when_ready = self._docked = self._listening = False
+        self._run_when_ready = self._docked = False
         self._not_ready = _LOADING
         self.view = MetricsView(viewer, self.native)
         self.runs = MetricsRuns(viewer, self.view.run_bar, self.native)
@@ -202,21 +202,10 @@ class MetricsWidget(Container):
         self._link.layers_changed.connect(self._on_layers_changed)
         self._link.step_changed.connect(self._on_step_changed)
         self._link.data_changed.connect(self._on_data_changed)
-        self._listen(True)
+        self._link.theme_changed.connect(self._on_theme)
+        self._link.attach()
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self._on_destroyed)
-
-    def _listen(self, listen: bool) -> None:
-        if listen is self._listening:
-            return
-        self._listening = listen
-        theme = self._viewer.events.theme
-        if listen:
-            self._link.attach()
-            theme.connect(self._on_theme)
-        else:
-            self._link.detach()
-            theme.disconnect(self._on_theme)
 
     def _on_maps_button(self, _: bool = False) -> None:
         self.add_quality_maps()
@@ -258,7 +247,7 @@ class MetricsWidget(Container):
         """Stop when a dock lets go of the widget, go on if it is docked again."""
         if self.native.parent() is not None:
             self._docked = True
-            self._listen(True)
+            self._link.attach()
             self._on_theme()
             self._on_layers_changed()
         elif self._docked:
@@ -266,10 +255,10 @@ class MetricsWidget(Container):
             self._save()
             self.runs.cancel()
             self._lookups.cancel()
-            self._listen(False)
+            self._link.detach()
 
     def _on_destroyed(self, _: Any = None) -> None:
-        self._listen(False)
+        self._link.detach()
 
     def _remembers(self) -> bool:
         return self._remember and bool(settings.preference("remember_settings"))

@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cycler import cycler
-from matplotlib import rc_context
 from matplotlib.ticker import MaxNLocator
 
 from .metrics_report import Report, arrow
+from .plot_style import FONT, LINES, Colours, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from napari.utils.theme import Theme
 
-__all__ = ["MOST_COLUMNS", "Colours", "colours_of", "draw_curves", "draw_parallel", "draw_radar"]
+__all__ = ["MOST_COLUMNS", "draw_curves", "draw_parallel", "draw_radar"]
 
-# Okabe and Ito's colours, told apart by everyone, in an order that stands out from dark and light alike.
-_LINES = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#b5a800", "#8c8c8c")
 _STYLES = ("-", "--", ":", "-.")  # for more results than colours
-_FONT = 8.0
 MOST_COLUMNS = 16
 """The most metrics whose names still fit beside each other."""
 _INNER = 0.18  # the worst is a ring, not a point: there its lines could not be told apart
 
 
-@dataclass(frozen=True)
-class Colours:
-    """Of a drawing: what it lies on, its words and its thin lines."""
-
-    background: str
-    text: str
-    faint: str
-
-
-def colours_of(theme: Theme) -> Colours:
-    """Take them from a theme of napari."""
-    return Colours(*(colour.as_hex("long") for colour in (theme.background, theme.text, theme.secondary)))
-
-
 def draw_radar(figure: Figure, report: Report, colours: Colours) -> None:
     """Draw a spoke per metric; on the outer ring lies the best result, on the inner one the worst."""
-    with _styled(colours):
+    with styled(colours):
         axes: Any = figure.add_subplot(projection="polar")
         angles = np.linspace(0, 2 * np.pi, len(report.metrics), endpoint=False)
         axes.set_theta_offset(np.pi / 2)
@@ -67,7 +47,7 @@ def draw_radar(figure: Figure, report: Report, colours: Colours) -> None:
 def draw_parallel(figure: Figure, report: Report, colours: Colours) -> None:
     """Draw a column per metric and a line per result, upwards is better; many metrics lie, to the right is better."""
     lying = len(report.metrics) > MOST_COLUMNS
-    with _styled(colours):
+    with styled(colours):
         axes = figure.add_subplot()
         places = np.arange(len(report.metrics))
         for name, scores, style in zip(report.results, report.scores, _styles(), strict=False):
@@ -88,7 +68,7 @@ def draw_parallel(figure: Figure, report: Report, colours: Colours) -> None:
 
 def draw_curves(figure: Figure, report: Report, metric: int, frame: int, colours: Colours) -> Line2D:
     """Draw one metric over the frames of every result that has several, and return the marker of a frame."""
-    with _styled(colours):
+    with styled(colours):
         axes = figure.add_subplot()
         info = report.metrics[metric]
         several = 0
@@ -103,33 +83,8 @@ def draw_curves(figure: Figure, report: Report, metric: int, frame: int, colours
         return axes.axvline(frame, color=colours.text, linewidth=1.0, linestyle=(0, (4, 3)), zorder=0)
 
 
-def _styled(colours: Colours) -> Any:
-    return rc_context(
-        {
-            "font.size": _FONT,
-            "text.color": colours.text,
-            "axes.labelcolor": colours.text,
-            "axes.facecolor": "none",
-            "axes.edgecolor": colours.faint,
-            "axes.grid": True,
-            "axes.prop_cycle": cycler(color=_LINES),
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "grid.color": colours.faint,
-            "grid.linewidth": 0.6,
-            "grid.alpha": 0.7,
-            "xtick.color": colours.text,
-            "ytick.color": colours.text,
-            "xtick.major.size": 2,
-            "ytick.major.size": 2,
-            "legend.frameon": False,
-            "legend.labelcolor": colours.text,
-        }
-    )
-
-
 def _styles() -> list[dict[str, str]]:
-    return [{"color": colour, "linestyle": style} for style in _STYLES for colour in _LINES]
+    return [{"color": colour, "linestyle": style} for style in _STYLES for colour in LINES]
 
 
 def _radii(report: Report) -> Any:
@@ -148,7 +103,7 @@ def _finish(figure: Figure, axes: Axes, results: int) -> None:
             *axes.get_legend_handles_labels(),
             loc="outside lower center",
             ncols=min(results, 3),
-            fontsize=_FONT,
+            fontsize=FONT,
             handlelength=1.4,
             columnspacing=1.2,
             borderaxespad=0.2,

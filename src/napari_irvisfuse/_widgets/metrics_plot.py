@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
-from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from napari.utils.theme import get_theme
 from psygnal import Signal
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from .metrics_drawings import MOST_COLUMNS, colours_of, draw_curves, draw_parallel, draw_radar
+from .metrics_drawings import MOST_COLUMNS, draw_curves, draw_parallel, draw_radar
 from .metrics_report import Report
+from .plot_style import Canvas, colours_of
 from .qt_parts import hint, rows
 
 if TYPE_CHECKING:
     from matplotlib.backend_bases import Event
     from matplotlib.lines import Line2D
-    from qtpy.QtGui import QWheelEvent
 
 __all__ = ["MetricsPlot"]
 
@@ -32,13 +31,6 @@ _EXPLAINED = {
 _FEWEST_SPOKES = 3
 _HEIGHT = {RADAR: 250, PARALLEL: 240, CURVES: 200}
 _LINE = 15
-
-
-class _Canvas(FigureCanvasQTAgg):
-    """Leaves the mouse wheel to the page that it lies on."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
 
 
 class MetricsPlot(QWidget):
@@ -68,8 +60,7 @@ class MetricsPlot(QWidget):
         self._wanted = RADAR
         self._marker: Line2D | None = None
         self.figure = Figure(layout="constrained")
-        self.canvas = _Canvas(self.figure)
-        self.canvas.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.canvas = Canvas(self.figure)
         self.canvas.mpl_connect("button_press_event", self._on_press)
         self.kind_box = ComboBox(choices=self._choices, tooltip="How the results are drawn.")
         self.kind_box.changed.connect(self._on_kind)

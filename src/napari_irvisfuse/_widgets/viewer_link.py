@@ -1,4 +1,4 @@
-"""What the fuse widget wants to hear from the viewer, and the end of listening."""
+"""What a widget wants to hear from the viewer, and the end of listening."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ class ViewerLink:
         Another frame is shown.
     data_changed
         A watched layer has other data.
+    theme_changed
+        napari has other colours.
     """
 
     layers_changed = Signal()
     step_changed = Signal()
     data_changed = Signal()
+    theme_changed = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
@@ -55,6 +58,7 @@ class ViewerLink:
         for name in _LIST_EVENTS:
             getattr(events, name).connect(self._on_layers)
         self._viewer.dims.events.current_step.connect(self._on_step)
+        self._viewer.events.theme.connect(self._on_theme)
 
     def detach(self) -> None:
         """Stop listening, to the watched layers too."""
@@ -66,6 +70,7 @@ class ViewerLink:
         for name in _LIST_EVENTS:
             getattr(events, name).disconnect(self._on_layers)
         self._viewer.dims.events.current_step.disconnect(self._on_step)
+        self._viewer.events.theme.disconnect(self._on_theme)
 
     def watch(self, layers: Iterable[Layer]) -> None:
         """Listen to the data of these layers, and of no others."""
@@ -85,3 +90,6 @@ class ViewerLink:
 
     def _on_data(self, _: Any = None) -> None:
         self.data_changed.emit()
+
+    def _on_theme(self, _: Any = None) -> None:
+        self.theme_changed.emit()

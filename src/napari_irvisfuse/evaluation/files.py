@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_irvisfuse.errors import ImageError
 
-__all__ = ["ImageFiles", "PairListing", "natural", "pair_files"]
+__all__ = ["ImageFiles", "PairListing", "list_images", "natural", "pair_files"]
 
 # Data sets keep listings and notes beside the images: those are no images that failed.
 _IMAGES = frozenset((".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".pgm", ".ppm", ".jp2"))
@@ -94,6 +94,27 @@ def pair_files(ir_dir: str | Path, visible_dir: str | Path, fused_dirs: Mapping[
     return PairListing(tuple(pairs), tuple(unmatched))
 
 
+def list_images(folder: Path, what: str = "images") -> list[Path]:
+    """List the images in a folder, not in its subfolders, by name.
+
+    Parameters
+    ----------
+    what
+        What should be in it, for the error.
+
+    Raises
+    ------
+    ImageError
+        If it is not there or cannot be read.
+    """
+    if not folder.is_dir():
+        raise ImageError(f"There is no folder {folder} with {what}.")
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES and path.name[0] != ".")
+    except OSError as error:
+        raise ImageError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
+
+
 def natural(name: str) -> list[str | int]:
     """Return a key that sorts 2 before 10."""
     # split with a group: text and digits alternate, so that equal places hold equal types
@@ -103,12 +124,7 @@ def natural(name: str) -> list[str | int]:
 
 def _images_in(folder: str | Path, kind: str, unmatched: list[str]) -> dict[str, Path]:
     folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise ImageError(f"There is no folder {folder} with the {kind} images.")
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES and path.name[0] != ".")
-    except OSError as error:
-        raise ImageError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
+    paths = list_images(folder, f"the {kind} images")
     found: dict[str, list[Path]] = {}
     for path in paths:
         found.setdefault(path.stem, []).append(path)

@@ -124,8 +124,10 @@ def vgg19_encoder(state: State, config: TransFusionConfig = FULL) -> dict[str, t
 def caffe_encoder(arrays: Mapping[str, torch.Tensor], config: TransFusionConfig) -> dict[str, torch.Tensor]:
     """Take the encoder out of the Caffe form of VGG-19, which sees blue, green, red in 0 to 255 minus their means.
 
-    The first convolution is changed so that it wants red, green, blue in [0, 1]: scale, order and means are folded into
-    it. What it answers is the same but for the outermost pixels, around which Caffe puts the means and we put black.
+    The first convolution is changed so that it wants red, green, blue in [0, 1]: order and means are folded into it.
+    What it answers is a 255th of what the original does, about 1 like the features of other networks, but for the
+    outermost pixels, around which Caffe puts the means and we put black. (ReLUs and poolings pass a factor on, so that
+    it is enough to divide the biases behind the first convolution.)
 
     Parameters
     ----------
@@ -154,9 +156,9 @@ def caffe_encoder(arrays: Mapping[str, torch.Tensor], config: TransFusionConfig)
     weight, bias = found["0.0.weight"], found["0.0.bias"]
     means = torch.tensor(CAFFE_MEANS, dtype=torch.float64, device=weight.device)
     shift = torch.einsum("oihw,i->o", weight.double(), means)
-    found["0.0.weight"] = 255 * weight.flip(1)
+    found["0.0.weight"] = weight.flip(1)
     found["0.0.bias"] = (bias.double() - shift).to(bias.dtype)
-    return found
+    return {name: value / 255 if name.endswith("bias") else value for name, value in found.items()}
 
 
 def _chosen(layers: list[str], config: TransFusionConfig) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ import numpy.typing as npt
 import torch
 
 from napari_irvisfuse.errors import Cancelled, FusionError, ImageError, ParameterError
-from napari_irvisfuse.evaluation.files import pair_files
+from napari_irvisfuse.evaluation.files import list_images, pair_files
+from napari_irvisfuse.images.checks import as_image, normalise
 from napari_irvisfuse.images.pair import ImagePair
 from napari_irvisfuse.types import Cancel, Progress
 
-__all__ = ["Crops", "PairScan", "scan_pairs"]
+__all__ = ["Crops", "Scan", "images_in", "read_image_files", "read_luma", "scan_images", "scan_pairs"]
 
 Picture = npt.NDArray[np.float32]
 _CACHE_BYTES = 2**30
@@ -24,19 +25,32 @@ _TRAINING, _VALIDATION = 0, 1  # which of a seed's two streams of random numbers
 
 
 @dataclass(frozen=True)
-class PairScan:
+class Scan:
     """What the folders hold.
 
     Parameters
     ----------
-    pairs
-        Infrared and visible file of every pair that can be used.
+    pictures
+        The files of every picture that can be used: infrared and visible one of a pair, or a single one.
     report
         Sentences about what did not match, could not be read or has two sizes.
     """
 
-    pairs: tuple[tuple[Path, Path], ...]
+    pictures: tuple[tuple[Path, ...], ...]
     report: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """What the pictures are called in checkpoints and reports."""
+        return [", ".join(str(Path(*file.parts[-3:])) for file in files) for files in self.pictures]
+
+    def load(self, number: int) -> Picture:
+        """Read a picture, ``(C, H, W)`` in [0, 1]: infrared and visible, or a single one."""
+        files = self.pictures[number]
+        if len(files) == 1:
+            return read_luma(files[0])[None]
+        pair = ImagePair.from_images(*files)
+        return np.stack([pair.ir, pair.visible]).astype(np.float32, copy=False)
 
 
 def scan_pairs(
@@ -44,7 +58,7 @@ def scan_pairs(
     visible: Sequence[Path],
     progress: Progress | None = None,
     cancelled: Cancel | None = None,
-) -> PairScan:
+) -> Scan:
     """Match the images of folders by name and try each pair once.
 
     Parameters
@@ -65,7 +79,7 @@ def scan_pairs(
         raise ParameterError(
             f"Give one folder of visible images for each folder of infrared ones; got {len(ir)} and {len(visible)}."
         )
-    usable: list[tuple[Path, Path]] = []
+    usable: list[tuple[Path, ...]] = []
     report: list[str] = []
     for ir_folder, visible_folder in zip(ir, visible, strict=True):
         listing = pair_files(ir_folder, visible_folder, {})
@@ -84,7 +98,66 @@ def scan_pairs(
     if not usable:
         why = next((sentence for sentence in report if sentence.startswith("Left out")), "")
         raise ImageError(f"No pair can be used for training. {why}".strip())
-    return PairScan(tuple(usable), tuple(report))
+    return Scan(tuple(usable), tuple(report))
+
+
+def scan_images(folders: Sequence[Path], progress: Progress | None = None, cancelled: Cancel | None = None) -> Scan:
+    """Find the images of folders, of either kind, and try each once.
+
+    Raises
+    ------
+    ImageError
+        If a folder is missing or empty, or no image can be used.
+    Cancelled
+        If the user wants to stop.
+    """
+    report: list[str] = []
+    usable = [(path,) for path, _ in read_image_files(images_in(folders), report, progress, cancelled)]
+    if not usable:
+        raise ImageError(f"No image can be used for training. {report[0]}")
+    return Scan(tuple(usable), tuple(report))
+
+
+def images_in(folders: Sequence[Path]) -> list[Path]:
+    """List the images of folders, not of their subfolders.
+
+    Raises
+    ------
+    ImageError
+        If a folder is not there or has no image.
+    """
+    paths: list[Path] = []
+    for folder in folders:
+        found = list_images(folder, "images")
+        if not found:
+            raise ImageError(f"There is no image in {folder}.")
+        paths += found
+    return paths
+
+
+def read_image_files(
+    paths: Sequence[Path], report: list[str], progress: Progress | None, cancelled: Cancel | None
+) -> Iterator[tuple[Path, Picture]]:
+    """Give the luma ``(H, W)`` of every image that can be used, and say why of the others."""
+    for number, path in enumerate(paths):
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        if progress is not None:
+            progress(number, len(paths), f"Reading {path.parent}")
+        try:
+            luma = read_luma(path)
+        except FusionError as error:
+            report.append(f"Left out {path}: {error}")
+        else:
+            yield path, luma
+
+
+def read_luma(path: Path) -> Picture:
+    """Read an image of either kind, ``(H, W)`` in [0, 1]."""
+    array = as_image(path, path.name)
+    # which values are black and white is known by role; what has colour is no infrared image
+    luma, *_ = normalise(array, path.name, "auto", "visible" if array.ndim == 3 else "ir", np.float32)
+    return luma.astype(np.float32, copy=False)
 
 
 class Crops:

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
 
-from napari_irvisfuse.errors import Cancelled, FusionError, ImageError, OutputError, ParameterError
-from napari_irvisfuse.images.checks import as_image, normalise
+from napari_irvisfuse.errors import ImageError, OutputError, ParameterError
 from napari_irvisfuse.images.files import write_atomically
 from napari_irvisfuse.sparse.convolutional_learning import learn_convolutional
 from napari_irvisfuse.sparse.dictionaries import write_dictionary
@@ -19,6 +17,8 @@ from napari_irvisfuse.sparse.ksvd import learn_patches
 from napari_irvisfuse.sparse.omp import omp
 from napari_irvisfuse.sparse.patches import sample
 from napari_irvisfuse.types import Cancel, Progress
+
+from .data import images_in, read_image_files
 
 __all__ = ["DictionaryKind", "DictionaryReport", "learn_dictionary"]
 
@@ -28,7 +28,6 @@ DictionaryKind: TypeAlias = Literal["patches", "convolutional"]
 _PATCH = 7
 _SAMPLED = 50_000  # patches to learn from, evenly from all images
 _MEASURED = 5_000  # of them, to tell how well they are coded
-_IMAGES = frozenset((".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".pgm", ".ppm", ".jp2"))
 # kind to the defaults of atoms, steps and sparsity: those that the shipped dictionaries were learnt with
 _DEFAULTS: dict[str, tuple[int, int, float]] = {"patches": (256, 50, 16), "convolutional": (32, 160, 0.01)}
 _MOST_ATOMS = 4096
@@ -106,9 +105,12 @@ def learn_dictionary(
     """
     output = _checked_output(output, overwrite)
     atoms, steps, sparsity = _checked_numbers(kind, atoms, steps, sparsity)
-    paths = _listed(folders)
+    paths = images_in([Path(folder).expanduser() for folder in folders])
+    if not paths:
+        raise ImageError("Say where the images are that the dictionary is to be learnt from.")
     left_out: list[str] = []
-    images = _read(paths, left_out, progress, cancelled)
+    read = read_image_files(paths, left_out, progress, cancelled)
+    images = (torch.from_numpy(luma) for _, luma in read)
     error = None
     if kind == "patches":
         patches = _sampled(images, len(paths), seed)
@@ -164,42 +166,6 @@ def _checked_numbers(kind: str, atoms: int | None, steps: int | None, sparsity: 
     if kind == "convolutional" and not 0 < sparsity <= 10:
         raise ParameterError(f"sparsity of convolutional coding takes a number above 0, to 10; got {sparsity:g}.")
     return atoms, steps, float(sparsity)
-
-
-def _listed(folders: Sequence[str | Path]) -> list[Path]:
-    paths: list[Path] = []
-    for folder in (Path(folder).expanduser() for folder in folders):
-        if not folder.is_dir():
-            raise ImageError(f"There is no folder {folder} with images.")
-        try:
-            found = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES and path.name[0] != ".")
-        except OSError as error:
-            raise ImageError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
-        if not found:
-            raise ImageError(f"There is no image in {folder}.")
-        paths += found
-    if not paths:
-        raise ImageError("Say where the images are that the dictionary is to be learnt from.")
-    return paths
-
-
-def _read(
-    paths: Sequence[Path], left_out: list[str], progress: Progress | None, cancelled: Cancel | None
-) -> Iterator[torch.Tensor]:
-    """Give the luma ``(H, W)`` of every image that can be used, and say why of the others."""
-    for number, path in enumerate(paths):
-        if cancelled is not None and cancelled():
-            raise Cancelled
-        if progress is not None:
-            progress(number, len(paths), f"Reading {path.parent}")
-        try:
-            array = as_image(path, path.name)
-            # which values are black and white is known by role; what has colour is no infrared image
-            luma, *_ = normalise(array, path.name, "auto", "visible" if array.ndim == 3 else "ir", np.float32)
-        except FusionError as error:
-            left_out.append(f"Left out {path}: {error}")
-        else:
-            yield torch.from_numpy(luma)
 
 
 def _sampled(images: Iterator[torch.Tensor], count: int, seed: int) -> torch.Tensor:

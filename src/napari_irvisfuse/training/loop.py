@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +20,23 @@ from .checkpoint import Checkpoint, Folder, Row
 from .data import Crops
 from .task import Context, Task, TrainingParameters
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "Start"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin with.
+
+    Parameters
+    ----------
+    load
+        Puts them into the network.
+    sha256
+        Of their file.
+    """
+
+    load: Callable[[nn.Module], object]
+    sha256: str
 
 
 class Loop:
@@ -38,7 +55,7 @@ class Loop:
     pictures
         Names of the files, for the checkpoint.
     start
-        Weights to begin with, and the hash of their file.
+        What to begin with in place of random weights.
     """
 
     def __init__(
@@ -49,7 +66,7 @@ class Loop:
         folder: Folder,
         compute: Compute,
         pictures: list[str],
-        start: tuple[Mapping[str, torch.Tensor], str] | None = None,
+        start: Start | None = None,
     ) -> None:
         self.task, self.parameters, self.crops = task, parameters, crops
         self.folder, self.compute, self.pictures = folder, compute, pictures
@@ -61,8 +78,8 @@ class Loop:
             torch.set_rng_state(kept)
         self.start_sha256: str | None = None
         if start is not None:
-            state, self.start_sha256 = start
-            network.load_state_dict(state)
+            self.start_sha256 = start.sha256
+            start.load(network)
         self.network = network.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.Adam(list(task.trained(self.network)), lr=parameters.learning_rate)
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.network == torch.float16)

@@ -42,7 +42,7 @@ class ResidualDenseTraining(TrainingParameters):
 class ResidualDenseTask(Task[ResidualDenseTraining, ResidualDenseNetwork]):
     """End to end, without a reference image: the two sources are what the fused image is compared with."""
 
-    name = "rdn"
+    name = network = "rdn"
     pictures = "pairs"
     parameters_type = ResidualDenseTraining
 

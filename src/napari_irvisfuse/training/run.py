@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
+from torch import nn
 
-from napari_irvisfuse.devices import choose
-from napari_irvisfuse.errors import ParameterError, WeightsError
+from napari_irvisfuse.devices import Compute, choose
+from napari_irvisfuse.errors import ParameterError, TrainingError, WeightsError
 from napari_irvisfuse.images.files import write_atomically
-from napari_irvisfuse.images.pair import ImagePair
+from napari_irvisfuse.networks.transfusion import TransFusion
+from napari_irvisfuse.networks.transfusion_checkpoints import load_encoder
 from napari_irvisfuse.types import Cancel, Progress
 from napari_irvisfuse.weights import store
 
 from .checkpoint import Folder, Row
 from .configuration import build_parameters
-from .data import Crops, Picture, scan_pairs
-from .loop import Loop
+from .data import Crops, Scan, scan_images, scan_pairs
+from .encoders import read_encoder
+from .loop import Loop, Start
 from .residual_dense import ResidualDenseTask
 from .task import Task, TrainingParameters
+from .transfusion import FusionStage, ReconstructionStage
 
-__all__ = ["TASKS", "TrainingResult", "train"]
+__all__ = ["STAGES", "Stage", "TrainingResult", "train"]
 
-TASKS: Mapping[str, Task[Any, Any]] = {task.name: task for task in (ResidualDenseTask(),)}
+STAGES: Mapping[str, tuple[Task[Any, Any], ...]] = {
+    "rdn": (ResidualDenseTask(),),
+    "transfusion": (ReconstructionStage(), FusionStage()),
+}
+"""What is trained for each method, one after the other."""
+
+Stage: TypeAlias = Literal["1", "2", "both"]
 Folders = str | Path | Sequence[str | Path]
 
 
@@ -41,9 +51,9 @@ class TrainingResult:
     weights
         The file that ``weights=`` takes.
     folder
-        Where checkpoint, curves (``losses.csv``, ``losses.png``) and ``config.json`` are.
+        Where checkpoint, curves (``losses.csv``, ``losses.png``) and ``config.json`` are; of the last stage.
     history
-        A row for each ``save_every`` steps: step, learning rate, mean losses, and those of the held-out pairs.
+        A row for each ``save_every`` steps: step, learning rate, mean losses, and those of the held-out pictures.
     report
         Sentences about pictures that did not match or could not be used.
     """
@@ -56,10 +66,13 @@ class TrainingResult:
 
 def train(
     method: str,
-    ir: Folders,
-    visible: Folders,
+    ir: Folders | None,
+    visible: Folders | None,
     output: str | Path,
     *,
+    images: Folders | None = None,
+    stage: Stage = "both",
+    encoder: str | Path | None = None,
     start: str | Path | None = None,
     resume: bool = False,
     device: str = "auto",
@@ -73,12 +86,21 @@ def train(
     Parameters
     ----------
     method
-        ``"rdn"``.
+        ``"rdn"`` or ``"transfusion"``.
     ir, visible
         A folder each, or as many of one as of the other. Files that belong together have one name; any mix of
-        sizes, grey or colour, 8 or 16 bit.
+        sizes, grey or colour, 8 or 16 bit. The first stage of TransFusion needs none if it has ``images``.
     output
-        Folder for ``weights.safetensors``, ``losses.csv``, ``losses.png``, ``config.json`` and the checkpoint.
+        Folder for ``weights.safetensors``, ``losses.csv``, ``losses.png``, ``config.json`` and the checkpoint; those of
+        TransFusion's stages go into ``stage-1`` and ``stage-2`` in it.
+    images
+        Folders of single images for the first stage of TransFusion; the infrared and the visible ones if None.
+    stage
+        Of TransFusion: ``"1"`` trains the decoder, ``"2"`` the fusion blocks, from ``start`` or the first stage in
+        ``output``.
+    encoder
+        A VGG-19 for the first stage of TransFusion: torchvision's file, or Caffe's arrays as ``.npz``; torchvision's
+        is found or fetched if None.
     start
         Weights to begin with in place of random ones, those of the package for example: to adapt them to a camera.
     resume
@@ -88,7 +110,7 @@ def train(
     progress, cancelled
         Called as ``progress(done, total, message)``; answer True to stop. A stopped training can be resumed.
     **parameters
-        Such as ``steps=20000`` or ``gradient_weight=10``.
+        Such as ``steps=20000`` or ``gradient_weight=10``; for both stages if there are two.
 
     Raises
     ------
@@ -97,62 +119,182 @@ def train(
     Cancelled
         If ``cancelled`` answered True.
     """
-    if method not in TASKS:
-        raise ParameterError(f"There is no training for {method!r}: choose one of {', '.join(TASKS)}.")
-    task = TASKS[method]
-    folder = Folder(Path(output).expanduser())
-    state = folder.load() if resume else None
-    own = dict(state.parameters) if state and state.task == task.name else {}
-    checked = build_parameters(task.parameters_type, {**own, **parameters}, task.name)
+    if method not in STAGES:
+        raise ParameterError(f"There is no training for {method!r}: choose one of {', '.join(STAGES)}.")
     if precision == "float64":
         raise ParameterError("Training computes in float32 at most: choose precision auto, float32 or a shorter one.")
-    if state is not None and precision == "auto":
-        precision = state.precision  # as if it had never stopped
-    compute = choose(device, precision)
-    begin_with = None if start is None or resume else _weights(task, checked, store.resolve("", start))
-    if state is None:
-        folder.check()
-    scan = scan_pairs(_as_paths(ir), _as_paths(visible), progress, cancelled)
-    folder.make()
-
-    def load(number: int) -> Picture:
-        pair = ImagePair.from_images(*scan.pairs[number])
-        return np.stack([pair.ir, pair.visible]).astype(np.float32, copy=False)
-
-    names = [f"{Path(*ir_file.parts[-3:])}, {Path(*other.parts[-3:])}" for ir_file, other in scan.pairs]
-    training, validation = _split(len(names), checked)
-    crops = Crops(load, training, validation, size=checked.crop, batch=checked.batch, seed=checked.seed)
-    loop = Loop(task, checked, crops, folder, compute, names, begin_with)
-    if state is not None:
-        loop.restore(state)
-    record = {
-        "method": task.name,
-        "parameters": checked.to_dict(),
-        "start_sha256": loop.start_sha256,
-        "training": [names[number] for number in training],
-        "held_out": [names[number] for number in validation],
-        "notes": list(scan.report),
-        "device": compute.explanation,
-        "versions": {package: version(package) for package in ("napari-irvisfuse", "torch", "numpy")},
-    }
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder.config, lambda target: target.write_text(text, encoding="utf-8"))
-    loop.run(progress, cancelled)
-    metadata = {
-        "network": task.name,
-        "config": task.config(loop.network),
-        "training": checked.to_dict(),
-        "start_sha256": loop.start_sha256 or "",
-        "pictures": str(len(training)),
-    }
-    weights = folder.save_weights(loop.network, metadata)
-    return TrainingResult(weights, folder.path, tuple(loop.history), scan.report)
+    tasks = STAGES[method]
+    several = len(tasks) > 1
+    if not several and (stage != "both" or images is not None or encoder is not None):
+        raise ParameterError(f"Training {method} has one stage, of pairs alone: leave stage, images and encoder out.")
+    pictures = _Pictures(_as_paths(ir), _as_paths(visible), _as_paths(images), progress, cancelled)
+    root = Path(output).expanduser()
+    folders = [Folder(root / f"stage-{number + 1}" if several else root) for number in range(len(tasks))]
+    chosen = _chosen(stage, len(tasks))
+    pictures.check([tasks[number] for number in chosen])
+    for number in chosen if not resume else ():
+        folders[number].check()  # also what comes later, before the first stage takes its time
+    result = None
+    for number in chosen:
+        folder = folders[number]
+        if result is not None:  # the first stage's, which the second goes on with
+            start = result.weights
+            if resume and not folder.checkpoint.is_file():
+                resume, begun = False, folders[0].load()
+                parameters = {**begun.parameters, **parameters}
+                precision = begun.precision if precision == "auto" else precision
+        elif number and start is None and not resume:
+            start = _weights_of_first_stage(root)
+        first = result
+        run = _Run(tasks[number], folder, pictures, device, precision, several)
+        result = run.train(start, None if number else encoder, resume, parameters)
+        if first is not None:
+            result = replace(result, report=tuple(dict.fromkeys((*first.report, *result.report))))
+    assert result is not None  # there is at least one stage
+    return result
 
 
-def _weights(
-    task: Task[Any, Any], parameters: TrainingParameters, path: Path
-) -> tuple[Mapping[str, torch.Tensor], str]:
-    """Read weights to begin with, and check that they fit; with the file's hash."""
+def _chosen(stage: str, count: int) -> range:
+    if stage not in ("1", "2", "both"):
+        raise ParameterError(f"stage is 1, 2 or both; got {stage!r}.")
+    return range(count) if stage == "both" else range(int(stage) - 1, int(stage))
+
+
+def _weights_of_first_stage(root: Path) -> Path:
+    weights = Folder(root / "stage-1").weights
+    if not weights.is_file():
+        raise TrainingError(
+            f"There is no finished first stage in {root}: train it first, or say which weights to start with."
+        )
+    return weights
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Where pictures are, and who wants to know how finding them goes on."""
+
+    ir: list[Path]
+    visible: list[Path]
+    images: list[Path]
+    progress: Progress | None
+    cancelled: Cancel | None
+
+    def check(self, tasks: Sequence[Task[Any, Any]]) -> None:
+        """Refuse to begin if a stage would find no folders when its turn comes."""
+        kinds = {task.pictures for task in tasks}
+        if "pairs" in kinds and not (self.ir and self.visible):
+            alone = ", or train stage 1 alone" if "images" in kinds else ""
+            raise ParameterError(f"Say where the pairs are, infrared and visible images, to fuse{alone}.")
+        if not (self.ir or self.visible or self.images):
+            raise ParameterError("Say which images to train on: folders of images, or of infrared and visible ones.")
+
+    def scan(self, kind: str) -> Scan:
+        """Find the pictures of a kind."""
+        if kind == "pairs":
+            return scan_pairs(self.ir, self.visible, self.progress, self.cancelled)
+        return scan_images(self.images or [*self.ir, *self.visible], self.progress, self.cancelled)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One stage of a training."""
+
+    task: Task[Any, Any]
+    folder: Folder
+    pictures: _Pictures
+    device: str
+    precision: str
+    staged: bool
+
+    def train(
+        self,
+        start: str | Path | None,
+        encoder: str | Path | None,
+        resume: bool,
+        parameters: Mapping[str, Any],
+    ) -> TrainingResult:
+        """Train to the end, and write the weights."""
+        task, folder = self.task, self.folder
+        state = folder.load() if resume else None
+        own = dict(state.parameters) if state and state.task == task.name else {}
+        checked = build_parameters(task.parameters_type, {**own, **parameters}, task.network)
+        # as if it had never stopped
+        precision = state.precision if state is not None and self.precision == "auto" else self.precision
+        compute = choose(self.device, precision)
+        for file in (start, encoder):
+            if file is not None:
+                store.resolve("", file)  # a typing mistake should not wait for the pictures to be read
+        scan = self.pictures.scan(task.pictures)
+        begin_with = None if resume else self._start(checked, start, encoder)
+        folder.make()
+        training, validation = _split(len(scan.pictures), checked)
+        crops = Crops(scan.load, training, validation, size=checked.crop, batch=checked.batch, seed=checked.seed)
+        loop = Loop(task, checked, crops, folder, compute, scan.names, begin_with)
+        if state is not None:
+            loop.restore(state)
+        self._write_config(loop, scan, training, validation, compute)
+        loop.run(self._progress(), self.pictures.cancelled)
+        metadata = {
+            "network": task.network,
+            "config": task.config(loop.network),
+            "training": checked.to_dict(),
+            "start_sha256": loop.start_sha256 or "",
+            "pictures": str(len(training)),
+        }
+        weights = folder.save_weights(loop.network, metadata)
+        return TrainingResult(weights, folder.path, tuple(loop.history), scan.report)
+
+    def _start(
+        self, parameters: TrainingParameters, start: str | Path | None, encoder: str | Path | None
+    ) -> Start | None:
+        """Find what to begin with, and check that it fits."""
+        progress, cancelled = self.pictures.progress, self.pictures.cancelled
+        if start is not None:
+            if encoder is not None:
+                raise ParameterError("The weights to start with have an encoder: leave one of the two out.")
+            path = store.resolve("", start)
+            state = _fitting(self.task, parameters, path)
+            return Start(lambda network: network.load_state_dict(state), store.sha256_of(path))
+        if not isinstance(self.task, ReconstructionStage):
+            return None
+        path = store.resolve("vgg19", encoder, progress=progress, cancelled=cancelled)
+        with torch.device("meta"):
+            config = self.task.build(parameters).config  # type: ignore[arg-type]
+        entries = read_encoder(path, config)
+
+        def load(network: nn.Module) -> None:
+            assert isinstance(network, TransFusion)
+            load_encoder(network, entries)
+
+        return Start(load, store.sha256_of(path))
+
+    def _progress(self) -> Progress | None:
+        progress = self.pictures.progress
+        if progress is None or not self.staged:
+            return progress
+        stage = self.task.name.rpartition("-")[2]
+        return lambda done, total, message: progress(done, total, f"Stage {stage}: {message}")
+
+    def _write_config(
+        self, loop: Loop, scan: Scan, training: list[int], validation: list[int], compute: Compute
+    ) -> None:
+        names = scan.names
+        record = {
+            "method": self.task.name,
+            "parameters": loop.parameters.to_dict(),
+            "start_sha256": loop.start_sha256,
+            "training": [names[number] for number in training],
+            "held_out": [names[number] for number in validation],
+            "notes": list(scan.report),
+            "device": compute.explanation,
+            "versions": {package: version(package) for package in ("napari-irvisfuse", "torch", "numpy")},
+        }
+        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(self.folder.config, lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def _fitting(task: Task[Any, Any], parameters: TrainingParameters, path: Path) -> Mapping[str, torch.Tensor]:
+    """Read weights to begin with, and check that they fit."""
     with torch.device("meta"):
         wanted = task.build(parameters).state_dict()
     given = store.load_state_dict(path)
@@ -166,10 +308,12 @@ def _weights(
             f"{path} does not fit this network ({', '.join(wrong[:4])}):"
             " choose the sizes it was made with, or another file."
         )
-    return given, store.sha256_of(path)
+    return given
 
 
-def _as_paths(folders: Folders) -> list[Path]:
+def _as_paths(folders: Folders | None) -> list[Path]:
+    if folders is None:
+        return []
     items = [folders] if isinstance(folders, str | Path) else list(folders)
     return [Path(item).expanduser() for item in items]
 

@@ -57,9 +57,22 @@ class Context:
 
 
 class Task(ABC, Generic[ParametersT, NetworkT]):
-    """A network, its losses and its file."""
+    """A network, its losses and its file.
+
+    Attributes
+    ----------
+    name
+        Of the training; of the method if it has a single stage.
+    network
+        Of the method that reads the weights.
+    pictures
+        Whether it learns from pairs or from single images.
+    parameters_type
+        How it can be trained.
+    """
 
     name: ClassVar[str]
+    network: ClassVar[str]
     pictures: ClassVar[Pictures]
     parameters_type: ClassVar[type[TrainingParameters]]
 
