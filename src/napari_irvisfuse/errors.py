@@ -7,6 +7,7 @@ it on one line, the widget shows it inline, Python raises it.
 from __future__ import annotations
 
 __all__ = [
+    "AlignmentError",
     "Cancelled",
     "DeviceError",
     "DownloadError",
@@ -26,6 +27,10 @@ class FusionError(Exception):
 
 class ImageError(FusionError, ValueError):
     """An input image, or the pair, cannot be fused as it is."""
+
+
+class AlignmentError(FusionError, ValueError):
+    """It is not known, or not in a usable form, how one image lies on the other."""
 
 
 class ParameterError(FusionError, ValueError):
