@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from .algorithms.base import MethodInfo, ParameterInfo
     from .errors import Cancelled, FusionError
     from .evaluation import evaluate_folder
+    from .images.alignment_files import Alignment, read_alignment, write_alignment
     from .images.files import read_image, write_image
+    from .images.grids import Grid
     from .images.pair import ImagePair
     from .maps import Map
     from .metrics import describe_metrics, evaluate, quality_maps
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from .training import train
 
 __all__ = [
+    "Alignment",
     "Cancelled",
     "FusionError",
     "FusionResult",
     "FusionSession",
+    "Grid",
     "ImagePair",
     "Map",
     "MethodInfo",
@@ -41,16 +45,20 @@ __all__ = [
     "fuse",
     "methods",
     "quality_maps",
+    "read_alignment",
     "read_image",
     "train",
+    "write_alignment",
     "write_image",
 ]
 
 _HOME = {
+    "Alignment": "images.alignment_files",
     "Cancelled": "errors",
     "FusionError": "errors",
     "FusionResult": "pipeline",
     "FusionSession": "pipeline",
+    "Grid": "images.grids",
     "ImagePair": "images.pair",
     "Map": "maps",
     "MethodInfo": "algorithms.base",
@@ -63,8 +71,10 @@ _HOME = {
     "fuse": "pipeline",
     "methods": "algorithms",
     "quality_maps": "metrics",
+    "read_alignment": "images.alignment_files",
     "read_image": "images.files",
     "train": "training",
+    "write_alignment": "images.alignment_files",
     "write_image": "images.files",
 }
 

@@ -29,7 +29,7 @@ class ImageError(FusionError, ValueError):
     """An input image, or the pair, cannot be fused as it is."""
 
 
-class AlignmentError(FusionError, ValueError):
+class AlignmentError(ImageError):
     """It is not known, or not in a usable form, how one image lies on the other."""
 
 

@@ -19,6 +19,7 @@ from .devices import Compute, choose, is_out_of_memory, release_memory
 from .errors import DeviceError, OutputError, ParameterError
 from .images.files import write_atomically
 from .images.pair import ImagePair, Output
+from .images.placement import GridChoice, GridName
 from .images.ranges import FloatArray, WindowSpec
 from .maps import Map
 from .recipe import Recipe
@@ -38,7 +39,8 @@ class FusionResult:
     Parameters
     ----------
     fused
-        Size, dtype and colour of the visible image (grey if ``output="luma"`` was asked for).
+        Size, dtype and colour of the visible image (grey if ``output="luma"`` was asked for); the infrared image's size
+        if it was fused on that grid.
     maps
         Name to :class:`~napari_irvisfuse.maps.Map`, each an ``(h, w)`` array at its native resolution, or ``(n,)`` for
         numbers that belong to no place.
@@ -47,12 +49,19 @@ class FusionResult:
         How to make it again.
     notes
         Sentences about how it came about, for example that the GPU's memory was too small.
+    grid
+        Whose pixels these are: ``"visible"`` or ``"ir"``.
+    valid
+        ``(H, W)`` bool, False where an image had no value, so that ``fused`` is the visible image there; None if both
+        have one everywhere.
     """
 
     fused: npt.NDArray[Any]
     maps: Mapping[str, Map[npt.NDArray[Any]]]
     recipe: Recipe
     notes: tuple[str, ...] = ()
+    grid: GridName = "visible"
+    valid: npt.NDArray[np.bool_] | None = None
 
     def map_files(self) -> dict[str, str]:
         """Return the file that :meth:`save_maps` gives each map: TIFF, or CSV for what is no image."""
@@ -185,6 +194,7 @@ class FusionSession:
         compute = runtime.compute
         precision = compute.network if name is not None else compute.arithmetic
         ir_window, visible_window = self.pair.windows
+        ir_to_visible, grid = self.pair.placement.asked
         return FusionResult(
             fused=fused,
             maps=MappingProxyType(found),
@@ -197,10 +207,14 @@ class FusionSession:
                 weights_sha256=_hash_of(runtime.weights),
                 ir_window=ir_window,
                 visible_window=visible_window,
+                ir_to_visible=ir_to_visible,
+                grid=grid,
                 output=output,
                 versions={p: version(p) for p in ("napari-irvisfuse", "torch", "numpy")},
             ),
-            notes=(*self._state_notes, *runtime.notes),
+            notes=(*self.pair.notes, *self._state_notes, *runtime.notes),
+            grid=self.pair.placement.grid,
+            valid=self.pair.valid,
         )
 
     def _key_of(
@@ -247,6 +261,8 @@ def fuse(
     weights: str | Path | None = None,
     ir_window: WindowSpec | str = "auto",
     visible_window: WindowSpec | str = "auto",
+    ir_to_visible: object = None,
+    grid: GridChoice = "visible",
     output: Output = "visible",
     maps: bool = True,
     progress: Progress | None = None,
@@ -258,8 +274,8 @@ def fuse(
     Parameters
     ----------
     ir, visible
-        Arrays, torch tensors or image files of one size: ``(H, W)`` or ``(H, W, 3 or 4)``; bool, uint8, uint16 or
-        float. At least 16×16. Never modified. Colour is fused in luma and its chroma kept.
+        Arrays, torch tensors or image files: ``(H, W)`` or ``(H, W, 3 or 4)``; bool, uint8, uint16 or float. At least
+        16×16. Never modified. Colour is fused in luma and its chroma kept.
     method
         One of :func:`methods`.
     device
@@ -270,6 +286,13 @@ def fuse(
         A weights file of your own for methods that need one; otherwise the published one is found or fetched.
     ir_window, visible_window
         Which values count as 0 and 1: ``"auto"``, ``"full"``, ``"data"``, ``"percentile"`` or ``(low, high)``.
+    ir_to_visible
+        How images of other sizes or cameras lie on each other: a 3×3 matrix that takes infrared pixels
+        ``(row, column, 1)`` to visible ones (for two :class:`~napari_irvisfuse.Grid` it is ``ir.onto(visible)``), an
+        :class:`~napari_irvisfuse.Alignment` or its file, or ``"fit"`` if both show the same view. Not needed where
+        both have the same pixels. Outside of the infrared image the visible one stays as it is.
+    grid
+        On whose pixels to fuse: ``"visible"``, ``"ir"``, or ``"finer"``: the ones that are smaller.
     output
         ``"visible"`` for the visible image's colour, ``"luma"`` for grey.
     maps
@@ -309,7 +332,10 @@ def fuse(
         visible,
         ir_window=ir_window,
         visible_window=visible_window,
+        ir_to_visible=ir_to_visible,
+        grid=grid,
         dtype=np.float64 if precision == "float64" else np.float32,
+        cancelled=cancelled,
     )
     return FusionSession(pair, device=device, precision=precision).fuse(
         method, weights=weights, output=output, maps=maps, progress=progress, cancelled=cancelled, **parameters

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import ParameterError, RecipeError
+from .errors import FusionError, ParameterError, RecipeError
 from .images.files import write_atomically
 from .images.pair import Output
+from .images.placement import GridChoice, PlacementSpec, check_grid, parse_rows
 from .images.ranges import WindowSpec, parse_window
 
 __all__ = ["Recipe"]
@@ -36,6 +37,9 @@ class Recipe:
         Name of the weights and hash of the file, or None if the method needs none.
     ir_window, visible_window
         The intensity windows as asked for.
+    ir_to_visible, grid
+        How the images lie on each other and on whose grid they are fused, as asked for: ``"fit"``, the three rows of a
+        matrix in pixels, or None if both have the same pixels; ``"visible"``, ``"ir"`` or ``"finer"``.
     output
         ``"visible"`` or ``"luma"``.
     versions
@@ -50,6 +54,8 @@ class Recipe:
     weights_sha256: str | None = None
     ir_window: WindowSpec = "auto"
     visible_window: WindowSpec = "auto"
+    ir_to_visible: PlacementSpec = None
+    grid: GridChoice = "visible"
     output: Output = "visible"
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,6 +69,8 @@ class Recipe:
             "precision": self.precision,
             "ir_window": self.ir_window,
             "visible_window": self.visible_window,
+            "ir_to_visible": self.ir_to_visible,
+            "grid": self.grid,
             "output": self.output,
             **self.parameters,
         }
@@ -120,6 +128,11 @@ class Recipe:
                 fields[key] = parse_window(fields.get(key, "auto"))
             except ParameterError as error:
                 raise RecipeError(f"In the recipe, {key} is none: {error}") from error
+        try:
+            fields["grid"] = check_grid(fields.get("grid", "visible"))
+            fields["ir_to_visible"] = parse_rows(fields.get("ir_to_visible"))
+        except FusionError as error:
+            raise RecipeError(f"In the recipe, {error}") from error
         return cls(**fields)
 
     def to_json(self) -> str:

@@ -15,6 +15,7 @@ EXAMPLES = """Examples:
 
 - `irvisfuse fuse ir.png visible.png -o fused.png`
 - `irvisfuse fuse ir.tif vis.tif -o out.tif --method wls --param iterations=6 --maps maps --save-recipe wls.yaml`
+- `irvisfuse fuse ir.tif photo.jpg -o fused.png --align fit`
 - `irvisfuse fuse ir2.tif vis2.tif -o out2.tif --recipe wls.yaml`
 """
 
@@ -23,7 +24,7 @@ _INPUT, _METHOD, _COMPUTE, _RESULT = "Images", "Method", "Computing", "Results"
 
 def fuse(
     ir: Annotated[Path, typer.Argument(metavar="IR", help="Infrared image: PNG, TIFF, JPEG …")],
-    visible: Annotated[Path, typer.Argument(metavar="VISIBLE", help="Visible image of the same size, grey or colour.")],
+    visible: Annotated[Path, typer.Argument(metavar="VISIBLE", help="Visible image of the scene, grey or colour.")],
     output: Annotated[
         Path,
         typer.Option(
@@ -80,6 +81,23 @@ def fuse(
         str | None,
         typer.Option(metavar="WINDOW", help="The same for the visible image.", rich_help_panel=_INPUT),
     ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="How images of other sizes or cameras lie on each other: an alignment file, see `irvisfuse align`,"
+            " or the word fit if both show the same view.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GRID",
+            help="On whose pixels to fuse: visible (the default), ir, or finer, whichever are smaller.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     grey: Annotated[
         bool | None,
         typer.Option(
@@ -122,7 +140,8 @@ def fuse(
 ) -> None:
     """Fuse an infrared and a visible image of one scene.
 
-    Both images have to be of one size and show the same view. Nothing is written unless everything went well.
+    Where their sizes or cameras differ, --align says how they lie on each other. Nothing is written unless everything
+    went well.
     """
     from .request import Choices, Request, Targets
 
@@ -139,6 +158,8 @@ def fuse(
             precision=precision,
             ir_window=ir_window,
             visible_window=visible_window,
+            align=align,
+            grid=grid,
             output=None if grey is None else "luma" if grey else "visible",
         ),
     )

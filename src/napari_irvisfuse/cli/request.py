@@ -15,8 +15,10 @@ import numpy.typing as npt
 import napari_irvisfuse as nif
 from napari_irvisfuse.algorithms import get_method
 from napari_irvisfuse.errors import Cancelled, OutputError, ParameterError
+from napari_irvisfuse.images.alignment_files import read_alignment
 from napari_irvisfuse.images.files import check_output
 from napari_irvisfuse.images.pair import Output
+from napari_irvisfuse.images.placement import FIT, check_grid
 from napari_irvisfuse.pipeline import DEFAULT_METHOD, FusionResult
 from napari_irvisfuse.recipe import Recipe
 from napari_irvisfuse.types import Cancel, Progress
@@ -96,7 +98,14 @@ class Choices:
     precision: str | None = None
     ir_window: str | None = None
     visible_window: str | None = None
+    align: str | None = None
+    grid: str | None = None
     output: Output | None = None
+
+    @property
+    def align_file(self) -> Path | None:
+        """The alignment file, None if there is none to read."""
+        return None if self.align in (None, FIT) else Path(self.align or "").expanduser()
 
     def arguments(self, saved: Recipe | None) -> dict[str, Any]:
         """Return arguments for :func:`~napari_irvisfuse.fuse`: the recipe's, then what was chosen beside it.
@@ -105,6 +114,8 @@ class Choices:
         ------
         ParameterError
             For an unknown method, preset or parameter, and for values that are not allowed.
+        AlignmentError
+            If the alignment cannot be read.
         """
         base = saved or Recipe(DEFAULT_METHOD)
         method = self.method or base.method
@@ -119,6 +130,8 @@ class Choices:
             "precision": self.precision,
             "ir_window": self.ir_window,
             "visible_window": self.visible_window,
+            "ir_to_visible": self.align if self.align_file is None else read_alignment(self.align_file),
+            "grid": None if self.grid is None else check_grid(self.grid),
             "output": self.output,
         }
         return {
@@ -150,13 +163,14 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return what goes into JSON."""
         recipe = self.result.recipe.to_dict()
-        used = ("method", "parameters", "device", "precision", "weights", "weights_sha256", "versions")
+        used = ("method", "parameters", "device", "precision", "weights", "weights_sha256", "ir_to_visible", "versions")
         folder = self.targets.maps
         files = self.result.map_files()
         return {
             "output": str(self.targets.output),
             "shape": list(self.result.fused.shape),
             "dtype": str(self.result.fused.dtype),
+            "grid": self.result.grid,
             **{name: recipe[name] for name in used},
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
@@ -194,7 +208,7 @@ class Request:
         FusionError
             With one sentence about the first thing that is wrong.
         """
-        read = (*inputs, *(path for path in (choices.recipe, choices.weights) if path is not None))
+        read = (*inputs, *(path for path in (choices.recipe, choices.weights, choices.align_file) if path is not None))
         targets.check(read)
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         arguments = choices.arguments(saved)

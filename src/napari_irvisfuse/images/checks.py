@@ -13,8 +13,9 @@ from napari_irvisfuse.errors import ImageError
 from .color import split_luma
 from .files import read_image
 from .ranges import FloatArray, Role, Window, WindowSpec, resolve_window
+from .resampling import fill_from_nearest
 
-__all__ = ["MIN_SIZE", "as_image", "normalise", "size_of"]
+__all__ = ["MIN_SIZE", "as_image", "normalise", "size_of", "window_of"]
 
 MIN_SIZE = 16
 """Smallest height and width that every method can work on, in pixels."""
@@ -76,25 +77,26 @@ def _from_tensor(tensor: Any) -> npt.NDArray[Any]:
 
 
 def normalise(
-    array: npt.NDArray[Any], name: str, spec: WindowSpec, role: Role, dtype: npt.DTypeLike
+    array: npt.NDArray[Any],
+    name: str,
+    spec: WindowSpec,
+    role: Role,
+    dtype: npt.DTypeLike,
+    covered: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[FloatArray, FloatArray | None, npt.NDArray[np.bool_], Window]:
-    """Return luma, chroma, validity and window of one checked image.
+    """Return luma, chroma, validity and window of one checked image; ``covered`` if it has values in places only.
 
     Raises
     ------
     ImageError
         If no pixel has a value.
     """
+    valid = _has_value(array, name)
+    if covered is not None:
+        valid &= covered
     values = array[..., :3] if array.ndim == 3 else array
-    if np.issubdtype(values.dtype, np.floating):
-        finite = np.isfinite(values)
-        valid = finite.all(axis=-1) if array.ndim == 3 else finite
-        if not valid.any():
-            raise ImageError(f"The {name} image has no finite value: every pixel is NaN or infinite.")
-        if not valid.all():
-            values = _fill_from_nearest(values, valid)
-    else:
-        valid = np.ones(array.shape[:2], dtype=np.bool_)
+    if not valid.all():
+        values = fill_from_nearest(values, valid)
     window = resolve_window(values, spec, role)
     unit = window.to_unit(values, dtype)
     if array.ndim == 2:
@@ -103,10 +105,24 @@ def normalise(
     return luma, chroma, valid, window
 
 
-def _fill_from_nearest(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """Replace invalid pixels by the nearest valid one: a constant there would be an edge that no camera saw."""
-    from scipy.ndimage import distance_transform_edt
+def window_of(array: npt.NDArray[Any], name: str, spec: WindowSpec, role: Role) -> Window:
+    """Return the window of one checked image, as :func:`normalise` does.
 
-    rows, columns = distance_transform_edt(~valid, return_distances=False, return_indices=True)
-    filled: npt.NDArray[Any] = values[rows, columns]
-    return filled
+    Raises
+    ------
+    ImageError
+        If no pixel has a value.
+    """
+    valid = _has_value(array, name)
+    values = array[..., :3] if array.ndim == 3 else array
+    return resolve_window(values if valid.all() else values[valid], spec, role)
+
+
+def _has_value(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_]:
+    if not np.issubdtype(array.dtype, np.floating):
+        return np.ones(array.shape[:2], dtype=np.bool_)
+    finite = np.isfinite(array)
+    valid: npt.NDArray[np.bool_] = finite[..., :3].all(axis=-1) if array.ndim == 3 else finite
+    if not valid.any():
+        raise ImageError(f"The {name} image has no finite value: every pixel is NaN or infinite.")
+    return valid

@@ -8,11 +8,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.errors import ImageError
+from napari_irvisfuse.errors import AlignmentError
+from napari_irvisfuse.types import Cancel
 
-from .checks import as_image, normalise, size_of
+from .checks import as_image, normalise, window_of
 from .color import merge_luma, split_luma
+from .grids import Matrix, inverse
+from .placement import SAME, GridChoice, Placement, place
 from .ranges import FloatArray, Window, WindowSpec, parse_window, to_dtype
+from .resampling import fill_from_nearest, resample
 
 __all__ = ["ImagePair", "Output"]
 
@@ -35,11 +39,14 @@ class ImagePair:
     valid
         ``(H, W)`` bool, False where either image had no value, or None if everything is valid.
     source
-        The visible image as given (a view, never written to), ``(H, W)`` or ``(H, W, 3 or 4)``.
+        The visible image as given (a view, never written to), ``(H, W)`` or ``(H, W, 3 or 4)``; on the infrared
+        grid, resampled, with 0 (NaN for floats) where it has no value.
     ir_window, visible_window
         Which values became 0 and 1.
     windows
         The two windows as they were asked for, for the recipe.
+    placement
+        How the images given lie on each other, and whose grid this is.
     """
 
     ir: FloatArray
@@ -50,6 +57,7 @@ class ImagePair:
     ir_window: Window
     visible_window: Window
     windows: tuple[WindowSpec, WindowSpec] = ("auto", "auto")
+    placement: Placement = SAME
 
     @classmethod
     def from_images(
@@ -59,7 +67,10 @@ class ImagePair:
         *,
         ir_window: WindowSpec | str = "auto",
         visible_window: WindowSpec | str = "auto",
+        ir_to_visible: object = None,
+        grid: GridChoice = "visible",
         dtype: npt.DTypeLike = np.float32,
+        cancelled: Cancel | None = None,
     ) -> ImagePair:
         """Check and normalise two images.
 
@@ -67,30 +78,50 @@ class ImagePair:
         ----------
         ir, visible
             Array, torch tensor or path of an image file. ``(H, W)`` grey or ``(H, W, 3 or 4)`` RGB(A) (tensors also
-            channels first); bool, uint8, uint16 or float; at least 16×16 and both of one size. An infrared
-            image in colour is reduced to its luma; alpha is ignored for fusion and passed on in the result.
+            channels first); bool, uint8, uint16 or float; at least 16×16. An infrared image in colour is reduced to
+            its luma; alpha is ignored for fusion and passed on in the result.
         ir_window, visible_window
             Which values become 0 and 1, see :func:`~napari_irvisfuse.images.ranges.resolve_window`.
+        ir_to_visible
+            How the images lie on each other: a 3×3 matrix that takes infrared pixels ``(row, column, 1)`` to visible
+            ones, an :class:`~napari_irvisfuse.images.alignment_files.Alignment` or its file, or ``"fit"`` for the
+            same view in another resolution. Not needed if both have the same pixels.
+        grid
+            On which pixels to fuse: those of the ``"visible"`` image, of the infrared one (``"ir"``), or the
+            ``"finer"`` ones. The other image is resampled once.
         dtype
             Of the luma: float32, or float64 to repeat a published result to the last bit.
+        cancelled
+            Asked while resampling.
 
         Raises
         ------
         ImageError
             With one sentence that says what is wrong and what to do.
+        AlignmentError
+            If the sizes differ and ``ir_to_visible`` is missing, if it is none, or if the images do not overlap.
         ParameterError
-            If a window is none.
+            If a window or a grid is none.
+        Cancelled
+            If ``cancelled`` answered True.
         """
         ir_window, visible_window = parse_window(ir_window), parse_window(visible_window)
         ir_array, visible_array = as_image(ir, "infrared"), as_image(visible, "visible")
-        if ir_array.shape[:2] != visible_array.shape[:2]:
-            raise ImageError(
-                f"The infrared image is {size_of(ir_array)} and the visible image {size_of(visible_array)} pixels"
-                " (width × height): resample one onto the grid of the other first."
-            )
+        placement = place(ir_array.shape[:2], visible_array.shape[:2], ir_to_visible, grid)
+        matrix, window, covered = placement.ir_to_visible, visible_window, None
+        if matrix is not None and placement.grid == "ir":
+            # as of the whole picture: which part of it the infrared one sees should not change its brightness
+            whole = window_of(visible_array, "visible", visible_window, "visible")
+            window = whole.low, whole.high
+            visible_array, covered = _moved(visible_array, inverse(matrix), ir_array.shape[:2], cancelled)
         ir_luma, _, ir_valid, ir_used = normalise(ir_array, "infrared", ir_window, "ir", dtype)
+        if matrix is not None and placement.grid == "visible":
+            ir_luma, ir_valid = _overlap(
+                *resample(ir_luma, matrix, visible_array.shape[:2], valid=ir_valid, cancelled=cancelled)
+            )
+            ir_luma = fill_from_nearest(ir_luma, ir_valid)
         luma, chroma, visible_valid, visible_used = normalise(
-            visible_array, "visible", visible_window, "visible", dtype
+            visible_array, "visible", window, "visible", dtype, covered
         )
         valid = ir_valid & visible_valid
         return cls(
@@ -102,6 +133,7 @@ class ImagePair:
             ir_window=ir_used,
             visible_window=visible_used,
             windows=(ir_window, visible_window),
+            placement=placement,
         )
 
     @property
@@ -109,6 +141,15 @@ class ImagePair:
         """Height and width in pixels."""
         height, width = self.visible.shape
         return height, width
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was resampled, and how much of the grid both images see, in a sentence; nothing if nothing was."""
+        if not self.placement.note:
+            return ()
+        share = 1.0 if self.valid is None else float(self.valid.mean())
+        seen = "" if share == 1.0 else f" Both images see {share:.0%} of it; the rest stays as it was."
+        return (f"{self.placement.note}{seen}",)
 
     def restore(self, fused: FloatArray, output: Output = "visible") -> npt.NDArray[Any]:
         """Bring a fused luma back to the visible image's data type, range and colour.
@@ -145,3 +186,21 @@ class ImagePair:
 
     def _encode(self, unit: FloatArray) -> npt.NDArray[Any]:
         return to_dtype(self.visible_window.from_unit(unit), self.source.dtype)
+
+
+def _moved(
+    array: npt.NDArray[Any], matrix: Matrix, shape: tuple[int, int], cancelled: Cancel | None
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Bring an image to another grid in its own data type, 0 or NaN where it has no value."""
+    values, covered = _overlap(*resample(array, matrix, shape, cancelled=cancelled))
+    if np.issubdtype(array.dtype, np.floating):
+        values[~covered] = np.nan
+    return to_dtype(values, array.dtype), covered
+
+
+def _overlap(values: FloatArray, covered: npt.NDArray[np.bool_]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    if not covered.any():
+        raise AlignmentError(
+            "The infrared and the visible image do not overlap: the transform between them puts one beside the other."
+        )
+    return values, covered

@@ -1,0 +1,159 @@
+"""Bring an image onto another grid: interpolated where it grows, averaged where it shrinks, nothing invented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_irvisfuse.errors import Cancelled
+from napari_irvisfuse.types import Cancel
+
+from .grids import Matrix, Shape, apply, as_matrix, inverse, upright
+from .ranges import FloatArray
+
+__all__ = ["fill_from_nearest", "resample"]
+
+_STRIP = 1 << 18  # target pixels at once, so that memory does not grow with the image
+_EDGE = 1e-4  # pixels: what rounding may put outside of an area that it touches
+_WHOLE = 1e-6  # pixels: nearer than this to a source pixel's centre is that pixel, untouched
+_ENLARGED = 0.1  # from this share above 1:1 on, a target pixel needs more than one sample per axis
+_MOST_SAMPLES = 32  # per axis; beyond it, single source pixels are passed over
+
+
+def resample(
+    image: npt.NDArray[Any],
+    source_to_target: npt.ArrayLike,
+    shape: Shape,
+    *,
+    valid: npt.NDArray[np.bool_] | None = None,
+    cancelled: Cancel | None = None,
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Bring an image onto another grid.
+
+    Parameters
+    ----------
+    image
+        ``(H, W)`` or ``(H, W, C)``, any real data type. Not modified.
+    source_to_target
+        ``(3, 3)``: takes pixel ``(row, column, 1)`` of the image to a pixel of the target, up to a factor.
+    shape
+        Height and width of the target.
+    valid
+        ``(H, W)``, False where the image has no value; pixels with NaN or infinity have none either.
+    cancelled
+        Asked a few times a second.
+
+    Returns
+    -------
+    values
+        ``(height, width)`` or ``(height, width, C)``, float32 (float64 for float64 images); 0 where there is none.
+    covered
+        ``(height, width)`` bool: where the target has a value.
+
+    Raises
+    ------
+    AlignmentError
+        If the matrix is none.
+    Cancelled
+        If ``cancelled`` answered True.
+
+    Notes
+    -----
+    A pixel is an area, from half a pixel before to half a pixel after its centre. A target pixel gets the mean of a
+    grid of samples in its area, no further apart than the source's pixels: one where the image grows, k×k where it
+    shrinks by k (which is the mean of the block if k is whole). A sample is interpolated linearly between the centres
+    of the source pixels, those without a value replaced by the nearest one that has one, and counts only if it lies
+    within the area of a pixel that has one. So no value is larger or smaller than those around it: a temperature that
+    comes out has been measured.
+    """
+    to_source = inverse(upright(as_matrix(source_to_target, "source_to_target"), image.shape[:2]))
+    planes, holes = _planes(image, valid)
+    values = np.zeros((*shape, len(planes)), planes[0].dtype)
+    covered = np.zeros(shape, np.bool_)
+    rows = max(1, _STRIP // shape[1])
+    for top in range(0, shape[0], rows):
+        strip = slice(top, min(top + rows, shape[0]))
+        points = np.mgrid[strip, 0 : shape[1]].astype(np.float64)
+        hit = _has_value(apply(to_source, points), image.shape[:2], holes)
+        points = points[:, hit]
+        sums = np.zeros((len(planes), points.shape[1]))
+        count = 0
+        inside = np.ones(points.shape[1], np.bool_)
+        for offset in _offsets(to_source, points):
+            if cancelled is not None and cancelled():
+                raise Cancelled
+            at = _snapped(apply(to_source, points + offset[:, None]))
+            inside &= _has_value(at, image.shape[:2], holes)
+            for plane, total in zip(planes, sums, strict=True):
+                total += _interpolated(plane, at)
+            count += 1
+        hit[hit] = inside
+        covered[strip] = hit
+        values[strip][hit] = (sums[:, inside] / max(count, 1)).T
+    return values if image.ndim == 3 else values[..., 0], covered
+
+
+def fill_from_nearest(values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Replace invalid pixels by the nearest valid one: a constant there would be an edge that no camera saw."""
+    from scipy.ndimage import distance_transform_edt
+
+    rows, columns = distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    filled: npt.NDArray[Any] = values[rows, columns]
+    return filled
+
+
+def _planes(
+    image: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None
+) -> tuple[list[FloatArray], npt.NDArray[np.bool_] | None]:
+    """Return the channels in float without holes, and where holes were (None: nowhere)."""
+    values: FloatArray = image.astype(np.float64 if image.dtype.name == "float64" else np.float32)
+    finite = np.isfinite(values)
+    has_value = np.asarray(finite if image.ndim == 2 else finite.all(axis=-1))
+    if valid is not None:
+        has_value &= valid
+    holes = None if has_value.all() else ~has_value
+    if holes is not None and has_value.any():
+        values = fill_from_nearest(values, has_value)
+    planes = [values] if image.ndim == 2 else [np.ascontiguousarray(plane) for plane in np.moveaxis(values, -1, 0)]
+    return planes, holes
+
+
+def _offsets(to_source: Matrix, points: npt.NDArray[np.float64]) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield where in a target pixel to sample, seen from its centre: as often as the source's pixels are fine."""
+    if not points.shape[1]:
+        return
+    # a homography shrinks most where it is nearest to its horizon
+    worst = points[:, np.argmin(np.tensordot(to_source[2, :2], points, 1))]
+    ends = apply(to_source, worst[:, None] + np.array([[0.5, -0.5, 0, 0], [0, 0, 0.5, -0.5]]))
+    lengths = np.linalg.norm([ends[:, 0] - ends[:, 1], ends[:, 2] - ends[:, 3]], axis=1)
+    wanted = np.ceil(np.nan_to_num(lengths, nan=np.inf) - _ENLARGED)
+    down, right = ((np.arange(n) + 0.5) / n - 0.5 for n in np.clip(wanted, 1, _MOST_SAMPLES).astype(int))
+    for y in down:
+        for x in right:
+            yield np.array([y, x])
+
+
+def _has_value(at: npt.NDArray[np.float64], shape: Shape, holes: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
+    """Tell which places of the source lie within the area of a pixel that has a value."""
+    far = np.array(shape, np.float64).reshape(2, *[1] * (at.ndim - 1)) - 0.5
+    inside = np.asarray(((at >= -0.5 - _EDGE) & (at <= far + _EDGE)).all(axis=0))
+    if holes is not None:
+        row, column = np.clip(np.floor(at[:, inside] + 0.5), 0, far.reshape(2, 1) - 0.5).astype(np.intp)
+        inside[inside] = ~holes[row, column]
+    return inside
+
+
+def _snapped(at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Undo the rounding of a transform, so that a shift by whole pixels changes not a bit."""
+    whole = np.rint(at)
+    return np.where(np.abs(at - whole) < _WHOLE, whole, at)
+
+
+def _interpolated(plane: FloatArray, at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    from scipy.ndimage import map_coordinates
+
+    found: npt.NDArray[np.float64] = map_coordinates(plane, at, np.float64, order=1, mode="nearest", prefilter=False)
+    return found
