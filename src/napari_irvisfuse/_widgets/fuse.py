@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
 
-from napari_irvisfuse.errors import ParameterError
+from napari_irvisfuse.errors import AlignmentError, ParameterError
 from napari_irvisfuse.recipe import Recipe
 
 from . import fusion_jobs, settings
 from .fuse_view import FuseView
 from .fusion_runs import FusionRuns, in_words
 from .jobs import JobRunner
-from .layers import displayed_step, problem_with
+from .layers import displayed_step, place_layers, problem_with
 from .qt_parts import single_shot
 from .recipe_menu import RecipeMenu
 from .viewer_link import ViewerLink
@@ -66,6 +66,7 @@ class FuseWidget(Container):
         self._save_timer = single_shot(self.native, _SAVE_MS, self._save)
         self.view.restore(self._initial_state())
         self._connect()
+        self._look_at_layers()
         self._lookups.start(fusion_jobs.load_catalogue, on_success=self._on_catalogue, on_failure=self._on_no_catalogue)
         self._refresh()
 
@@ -121,8 +122,12 @@ class FuseWidget(Container):
             return None
         steps = [displayed_step(layer, self._viewer.dims) for layer in (ir, visible)]
         try:
-            return fusion_jobs.Request(ir, visible, *steps, weights=self.view.weights.path, **self.view.choices())
-        except ParameterError:
+            choices = self.view.choices()
+            placement, _ = place_layers(ir, visible, choices["grid"]).asked
+            return fusion_jobs.Request(
+                ir, visible, *steps, weights=self.view.weights.path, ir_to_visible=placement, **choices
+            )
+        except (ParameterError, AlignmentError):
             return None
 
     def recipe(self) -> Recipe:
@@ -130,7 +135,7 @@ class FuseWidget(Container):
         request, outcome = self.request(), self.runs.outcome
         if outcome is not None and request is not None and request.key == outcome.request.key:
             return outcome.result.recipe  # knows the versions and the weights' hash
-        return Recipe(**self.view.choices())
+        return Recipe(**self.view.choices(), ir_to_visible=request.ir_to_visible if request is not None else None)
 
     # -- loading and looking up ------------------------------------------------------------------------------------
 
@@ -177,6 +182,8 @@ class FuseWidget(Container):
         needs_weights = self.view.method is not None and self.view.method.needs_weights
         if self.ready and (what in ("method", "device", "weights") or (what == "parameters" and needs_weights)):
             self._look_up()
+        if what == "layers":
+            self._look_at_layers()
         if what == "show":
             self.runs.show_other_maps()
         self._follow_soon()
@@ -233,6 +240,7 @@ class FuseWidget(Container):
         self._link.step_changed.connect(self._on_step_changed)
         self._link.data_changed.connect(self._on_data_changed)
         self._link.theme_changed.connect(self._on_theme)
+        self._link.moved.connect(self._on_moved)
         self._link.attach()
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self._on_destroyed)
@@ -251,6 +259,19 @@ class FuseWidget(Container):
 
     def _on_layers_changed(self) -> None:
         self.view.layers.refresh()
+        self._look_at_layers()
+        self._refresh()
+
+    def _look_at_layers(self) -> None:
+        """Follow where the chosen layers lie, and say what that means."""
+        ir, visible = self.view.layers.ir, self.view.layers.visible
+        self._link.look_at({layer for layer in (ir, visible) if layer is not None})
+        self.view.grid.show(ir, visible)
+
+    def _on_moved(self) -> None:
+        self.runs.said = ""
+        self.view.grid.show(self.view.layers.ir, self.view.layers.visible)
+        self._follow_soon()
         self._refresh()
 
     def _on_step_changed(self) -> None:

@@ -15,6 +15,7 @@ from napari_irvisfuse.images.ranges import parse_window
 
 from .channels import pairings
 from .device_info import DeviceChoice
+from .grid_choice import GridBox
 from .layer_choice import LayerChoice
 from .parameters import ParameterForm, checked_values
 from .qt_parts import Section, hint, rows
@@ -55,7 +56,7 @@ class FuseView:
     ----------
     edited
         ``edited(what)``: the user changed ``"layers"``, ``"method"``, ``"parameters"``, ``"weights"``, ``"device"``,
-        ``"window"``, ``"output"``, ``"show"`` or ``"replace"``.
+        ``"grid"``, ``"window"``, ``"output"``, ``"show"`` or ``"replace"``.
     """
 
     edited = Signal(str)
@@ -105,6 +106,7 @@ class FuseView:
             "precision": self.device.precision,
             "show": self.show_box.value,
             "replace": self.replace_box.value,
+            "grid": self.grid.value,
             "ir_window": self.ir_window.state,
             "visible_window": self.visible_window.state,
             "output": self.output_box.value,
@@ -118,7 +120,8 @@ class FuseView:
         self.device.choose(
             str(state.get("device", self.device.device)), str(state.get("precision", self.device.precision))
         )
-        for key, box in (("show", self.show_box), ("replace", self.replace_box), ("output", self.output_box)):
+        boxes = {"show": self.show_box, "replace": self.replace_box, "output": self.output_box, "grid": self.grid.box}
+        for key, box in boxes.items():
             if state.get(key) in box.choices:
                 box.value = state[key]
         for key, window in (("ir_window", self.ir_window), ("visible_window", self.visible_window)):
@@ -170,6 +173,7 @@ class FuseView:
             "precision": self.device.precision,
             "ir_window": self.ir_window.value,
             "visible_window": self.visible_window.value,
+            "grid": self.grid.value,
             "output": self.output_box.value,
         }
 
@@ -183,6 +187,7 @@ class FuseView:
         self.device.choose("auto", "auto")
         self.show_box.value, self.replace_box.value, self.output_box.value = SHOW[1], REPLACE, "visible"
         self.ir_window.value = self.visible_window.value = "auto"
+        self.grid.value = "visible"
 
     def show_channels(self, maps: Mapping[str, Map[NDArray[Any]]]) -> None:
         """Plot what a result says about channels, which no layer can show; nothing if it says nothing."""
@@ -255,6 +260,9 @@ class FuseView:
     def _on_layers(self) -> None:
         self.edited.emit("layers")
 
+    def _on_grid(self) -> None:
+        self.edited.emit("grid")
+
     def _on_weights(self) -> None:
         self.edited.emit("weights")
 
@@ -277,6 +285,7 @@ class FuseView:
 
     def _build(self, viewer: ViewerModel) -> None:
         self.layers = LayerChoice(viewer)
+        self.grid = GridBox()
         self.method_box = ComboBox(choices=self._method_choices, tooltip="How to fuse.")
         self.method_box.enabled = False
         self.summary, self.reference = hint(), hint()
@@ -326,6 +335,7 @@ class FuseView:
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(6)
         column.addWidget(self.layers.native)
+        column.addWidget(self.grid.native)
         column.addWidget(rows(("Method", self.method_box.native)))
         column.addWidget(self.summary)
         column.addWidget(self.reference)
@@ -352,6 +362,7 @@ class FuseView:
 
     def _connect(self) -> None:
         self.layers.changed.connect(self._on_layers)
+        self.grid.changed.connect(self._on_grid)
         self.method_box.changed.connect(self._on_method)
         self.weights.changed.connect(self._on_weights)
         self.device.changed.connect(self._on_device)

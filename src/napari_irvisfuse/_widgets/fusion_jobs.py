@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_irvisfuse.algorithms.base import MethodInfo
     from napari_irvisfuse.images.pair import Output
+    from napari_irvisfuse.images.placement import GridChoice, PlacementSpec
     from napari_irvisfuse.images.ranges import WindowSpec
     from napari_irvisfuse.pipeline import FusionResult, FusionSession
     from napari_irvisfuse.types import Cancel, Progress
@@ -59,13 +60,17 @@ class Request:
     precision: str = "auto"
     ir_window: WindowSpec = "auto"
     visible_window: WindowSpec = "auto"
+    ir_to_visible: PlacementSpec = None
+    grid: GridChoice = "visible"
     output: Output = "visible"
 
     @property
     def scene(self) -> tuple[Any, ...]:
         """What a session stands on: with another scene it is of no use."""
         planes = self.ir_step[:-2], self.visible_step[:-2]
-        return self.ir, self.visible, planes, self.ir_window, self.visible_window, self.device, self.precision
+        grids = self.ir_to_visible, self.grid if self.ir_to_visible is not None else None
+        windows = self.ir_window, self.visible_window
+        return self.ir, self.visible, planes, grids, windows, self.device, self.precision
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -81,6 +86,8 @@ class Request:
             precision=self.precision,
             ir_window=self.ir_window,
             visible_window=self.visible_window,
+            ir_to_visible=self.ir_to_visible,
+            grid=self.grid,
             output=self.output,
         )
         code = recipe.as_python(
@@ -150,6 +157,8 @@ def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
         visible_window=request.visible_window,
         step=request.ir_step,
         visible_step=request.visible_step,
+        grid=request.grid,
+        cancelled=cancelled,
         dtype="float64" if request.precision == "float64" else "float32",  # as nif.fuse does
     )
     session = FusionSession(pair, device=request.device, precision=request.precision)

@@ -1,4 +1,4 @@
-"""Where layers lie: the transform of the image plane, compared between layers and composed with a map's stride."""
+"""Where layers lie: the grid of the image plane, how two of them lie on each other, and where a map of one lies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image
-from napari.utils.transforms import CompositeAffine
+from napari.utils.transforms import Affine, CompositeAffine
 
-__all__ = ["leaves_its_plane", "plane_shape", "same_place", "spatial"]
+from napari_irvisfuse.errors import AlignmentError
+from napari_irvisfuse.images.grids import Grid, Matrix, fit, inverse
 
-# Corners nearer than this share of a pixel are the same place: transforms are rounded on their way through files.
-_TOLERANCE = 0.01
+__all__ = ["affine_that_fits", "grid_of", "ir_to_visible", "leaves_its_plane", "plane_shape", "spatial"]
 
 
 def plane_shape(layer: Image) -> tuple[int, int]:
@@ -28,18 +28,59 @@ def leaves_its_plane(layer: Image) -> bool:
     return any(np.any(matrix[:-2, -2:]) or np.any(matrix[-2:, :-2]) for matrix in matrices)
 
 
-def same_place(first: Image, second: Image) -> bool:
-    """Tell whether two planes of one size in pixels cover the same region of the world, units considered."""
-    factors = []
-    for unit, other in zip(first.units[-2:], second.units[-2:], strict=True):
-        if not unit.is_compatible_with(other):
-            return False
-        factors.append((1 * unit).to(other).magnitude)
-    height, width = plane_shape(second)
-    corners = np.array([(y, x) for y in (-0.5, height - 0.5) for x in (-0.5, width - 0.5)])
-    there, here = _to_world(first, corners) * factors, _to_world(second, corners)
-    pixel = min(np.linalg.norm(here[1] - here[0]) / width, np.linalg.norm(here[2] - here[0]) / height)
-    return bool(np.abs(there - here).max() <= _TOLERANCE * pixel)
+def grid_of(layer: Image, like: Image | None = None) -> Grid:
+    """Return the grid of the image plane, of a multiscale layer at full resolution.
+
+    Parameters
+    ----------
+    layer
+        Whose transform does not leave its plane.
+    like
+        In the units of this layer, else in its own.
+
+    Raises
+    ------
+    AlignmentError
+        If the units of the two cannot be compared, or the transform has no inverse.
+    """
+    factors = np.ones(3)
+    for axis, (unit, wanted) in enumerate(zip(layer.units[-2:], (like or layer).units[-2:], strict=True)):
+        if not unit.is_compatible_with(wanted):
+            raise AlignmentError(
+                f"{layer.name!r} is measured in {unit:~P} and {(like or layer).name!r} in {wanted:~P}:"
+                " give both layers the same units."
+            )
+        factors[axis] = (1 * unit).to(wanted).magnitude
+    return Grid(
+        plane_shape(layer),
+        factors[:, None] * _plane_matrix(layer.affine, layer) @ _plane_matrix(_physical(layer), layer),
+    )
+
+
+def ir_to_visible(ir: Image, visible: Image) -> Matrix:
+    """Return the matrix that takes pixels of the infrared plane to pixels of the visible one.
+
+    Raises
+    ------
+    AlignmentError
+        As for :func:`grid_of`.
+    """
+    return grid_of(ir, visible).onto(grid_of(visible))
+
+
+def affine_that_fits(ir: Image, visible: Image) -> npt.NDArray[np.float64]:
+    """Return the ``affine`` with which the infrared plane covers the visible one, corner on corner.
+
+    Raises
+    ------
+    AlignmentError
+        As for :func:`grid_of`.
+    """
+    own = _plane_matrix(_physical(ir), ir)
+    wanted = grid_of(visible, ir).to_world @ fit(plane_shape(ir), plane_shape(visible)) @ inverse(own)
+    affine: npt.NDArray[np.float64] = np.array(ir.affine.affine_matrix, np.float64)
+    affine[-3:-1, -3:-1], affine[-3:-1, -1] = wanted[:2, :2], wanted[:2, 2]
+    return affine
 
 
 def spatial(layer: Image, stride: int = 1) -> dict[str, Any]:
@@ -80,7 +121,5 @@ def _physical(layer: Image) -> CompositeAffine:
     return CompositeAffine(scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear)
 
 
-def _to_world(layer: Image, points: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    axes = [layer.ndim - 2, layer.ndim - 1]
-    world: npt.NDArray[np.float64] = layer.affine.set_slice(axes)(_physical(layer).set_slice(axes)(points))
-    return world
+def _plane_matrix(transform: Affine, layer: Image) -> Matrix:
+    return np.asarray(transform.set_slice([layer.ndim - 2, layer.ndim - 1]).affine_matrix, np.float64)

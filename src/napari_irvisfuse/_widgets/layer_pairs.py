@@ -8,17 +8,20 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image
 
-from napari_irvisfuse.errors import ImageError
+from napari_irvisfuse.errors import AlignmentError, ImageError
 from napari_irvisfuse.images.checks import MIN_SIZE
+from napari_irvisfuse.images.grids import overlap, same_place
 from napari_irvisfuse.images.pair import ImagePair
+from napari_irvisfuse.images.placement import GridChoice, Placement, place
 from napari_irvisfuse.images.ranges import WindowSpec
+from napari_irvisfuse.types import Cancel
 
-from .layer_geometry import leaves_its_plane, plane_shape, same_place
+from .layer_geometry import ir_to_visible, leaves_its_plane, plane_shape
 
 if TYPE_CHECKING:
     from napari.components import Dims
 
-__all__ = ["displayed_step", "pair_from_layers", "plane_of", "problem_with"]
+__all__ = ["displayed_step", "pair_from_layers", "place_layers", "plane_of", "problem_with", "same_grid"]
 
 
 def problem_with(ir: Image | None, visible: Image | None) -> str | None:
@@ -31,17 +34,35 @@ def problem_with(ir: Image | None, visible: Image | None) -> str | None:
         problem = _problem_with_one(layer)
         if problem is not None:
             return problem
-    if plane_shape(ir) != plane_shape(visible):
-        return (
-            f"{ir.name!r} is {_size(ir)} and {visible.name!r} {_size(visible)} pixels (width × height):"
-            " resample one onto the grid of the other first."
-        )
-    if not same_place(ir, visible):
-        return (
-            f"{ir.name!r} and {visible.name!r} do not lie on each other: their scale, position, rotation or units"
-            " differ. Give both the same transform, or resample one onto the grid of the other first."
-        )
+    try:
+        place_layers(ir, visible)
+    except AlignmentError as error:
+        return str(error)
     return None
+
+
+def place_layers(ir: Image, visible: Image, grid: GridChoice = "visible") -> Placement:
+    """Find out how two layers lie on each other in the world, and on which of their grids to fuse them.
+
+    Raises
+    ------
+    AlignmentError
+        If they lie apart, or nothing can be said because of their units.
+    """
+    matrix, shapes = ir_to_visible(ir, visible), (plane_shape(ir), plane_shape(visible))
+    if same_place(matrix, *shapes):
+        return place(*shapes, grid=grid)
+    if not overlap(matrix, *shapes):
+        raise AlignmentError(
+            f"{ir.name!r} and {visible.name!r} do not overlap: their scale, position or rotation puts one beside the"
+            " other. Move one of them onto the other first."
+        )
+    return place(*shapes, matrix, grid)
+
+
+def same_grid(first: Image, second: Image) -> bool:
+    """Tell whether two layers have the same pixels in the world."""
+    return same_place(ir_to_visible(first, second), plane_shape(first), plane_shape(second))
 
 
 def pair_from_layers(
@@ -52,15 +73,18 @@ def pair_from_layers(
     visible_window: WindowSpec = "auto",
     step: tuple[int, ...] = (),
     visible_step: tuple[int, ...] | None = None,
+    grid: GridChoice = "visible",
     dtype: npt.DTypeLike = np.float32,
+    cancelled: Cancel | None = None,
 ) -> ImagePair:
     """Read the displayed plane of two layers.
 
     Parameters
     ----------
     ir, visible
-        On one grid. Of a multiscale layer the full resolution is read, of a dask array only the plane.
-    ir_window, visible_window, dtype
+        Where both lie in the world says how they lie on each other. Of a multiscale layer the full resolution is read,
+        of a dask array only the plane.
+    ir_window, visible_window, grid, dtype, cancelled
         As for :meth:`ImagePair.from_images`.
     step
         Which plane of stacks, as for :func:`plane_of`.
@@ -80,7 +104,10 @@ def pair_from_layers(
         plane_of(visible, step if visible_step is None else visible_step),
         ir_window=ir_window,
         visible_window=visible_window,
+        ir_to_visible=place_layers(ir, visible, grid).ir_to_visible,
+        grid=grid,
         dtype=dtype,
+        cancelled=cancelled,
     )
 
 

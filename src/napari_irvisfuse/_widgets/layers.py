@@ -16,7 +16,7 @@ import numpy.typing as npt
 from napari.layers import Image, Labels, Layer
 
 from .layer_geometry import spatial
-from .layer_pairs import displayed_step, pair_from_layers, problem_with
+from .layer_pairs import displayed_step, pair_from_layers, place_layers, problem_with
 from .layer_roles import TAG, guess_pair
 from .layer_styles import Kind, contrast_limits, label_names, look
 
@@ -34,6 +34,7 @@ __all__ = [
     "displayed_step",
     "guess_pair",
     "pair_from_layers",
+    "place_layers",
     "problem_with",
     "results_of",
     "run_of",
@@ -104,7 +105,7 @@ def add_result(
     replace: bool = True,
     run_name: str | None = None,
 ) -> list[Layer]:
-    """Add the fused image and its maps, where the visible layer is; maps hidden, grouped below the fused image.
+    """Add the fused image and its maps, where the layer is whose pixels they have; maps hidden, below the fused image.
 
     Parameters
     ----------
@@ -133,8 +134,9 @@ def add_result(
     run = 1 + max((layer.metadata[TAG]["run"] for layer in own), default=0)
     tag = {"run": run, "pair": pair, "recipe": result.recipe.to_dict()}
     items = _items(result, show)
+    where = ir if result.grid == "ir" else visible
     return _put(
-        viewer, items, old, tag, run_name or _method_title(result), visible, top=len(viewer.layers), shown="fused"
+        viewer, items, old, tag, run_name or _method_title(result), where, top=len(viewer.layers), shown="fused"
     )
 
 

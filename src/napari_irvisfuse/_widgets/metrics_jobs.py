@@ -15,13 +15,14 @@ import numpy as np
 from napari_irvisfuse.errors import ImageError
 
 from .layer_geometry import plane_shape
-from .layer_pairs import plane_of, problem_with
+from .layer_pairs import place_layers, plane_of, problem_with, same_grid
 from .metrics_report import Report
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Image
 
+    from napari_irvisfuse.images.placement import GridName
     from napari_irvisfuse.maps import Map
     from napari_irvisfuse.metrics.base import MetricInfo
     from napari_irvisfuse.types import Cancel, Progress
@@ -152,14 +153,23 @@ def problem_with_subject(fused: Image | None, ir: Image | None, visible: Image |
         return problem
     if fused in (ir, visible):
         return "The fused layer is one of its sources: choose the fusion of the two."
+    assert ir is not None
     assert visible is not None
-    if plane_shape(fused) != plane_shape(visible):
-        (height, width), (rows, columns) = plane_shape(fused), plane_shape(visible)
+    problem = problem_with(fused, visible)
+    if problem is None and _grid_of_fused(fused, ir, visible) is None:
+        height, width = plane_shape(fused)
         return (
-            f"{fused.name!r} is {width}×{height} and its sources {columns}×{rows} pixels (width × height):"
+            f"{fused.name!r}, {width}×{height} pixels, does not lie on the pixels of one of its sources:"
             " choose the layers that it was made from."
         )
-    return problem_with(fused, visible)
+    return problem
+
+
+def _grid_of_fused(fused: Image, ir: Image, visible: Image) -> GridName | None:
+    """Tell whose pixels the fused layer has, None if nobody's."""
+    if same_grid(fused, visible):
+        return "visible"
+    return "ir" if same_grid(fused, ir) else None
 
 
 def measure(request: Request, progress: Progress, cancelled: Cancel) -> Measurement:
@@ -205,11 +215,14 @@ def _of_planes(
     progress: Progress,
     cancelled: Cancel,
 ) -> Any:
+    placement, _ = place_layers(subject.ir, subject.visible).asked
     try:
         return function(
             *(plane_of(layer, index_at(layer, point)) for layer in subject.layers),
             request.profile,
             request.which,
+            ir_to_visible=placement,
+            grid=_grid_of_fused(*subject.layers) or "visible",
             device=request.device,
             progress=progress,
             cancelled=cancelled,

@@ -89,8 +89,9 @@ class RecipeMenu:
         # the device is chosen anew: a recipe made on a GPU is replayed on a laptop
         view.device.choose(view.device.device, recipe.precision)
         view.ir_window.value, view.visible_window.value = recipe.ir_window, recipe.visible_window
-        view.output_box.value = recipe.output
-        self._tell(f"Settings taken from {Path(path).name}.")
+        view.output_box.value, view.grid.value = recipe.output, recipe.grid
+        placed = " Its alignment is left out: here the layers' own transforms count." if recipe.ir_to_visible else ""
+        self._tell(f"Settings taken from {Path(path).name}.{placed}")
 
     def reset(self, _: bool = False) -> None:
         """Put all settings but the layers and the method back to their defaults."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["ViewerLink"]
 
 _LIST_EVENTS = ("inserted", "removed", "reordered", "renamed")
+_PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
 class ViewerLink:
@@ -37,16 +38,20 @@ class ViewerLink:
         A watched layer has other data.
     theme_changed
         napari has other colours.
+    moved
+        A layer that is looked at lies elsewhere, or has another size.
     """
 
     layers_changed = Signal()
     step_changed = Signal()
     data_changed = Signal()
     theme_changed = Signal()
+    moved = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._watched: list[Layer] = []
+        self._looked_at: list[Layer] = []
         self._attached = False
 
     def attach(self) -> None:
@@ -63,6 +68,7 @@ class ViewerLink:
     def detach(self) -> None:
         """Stop listening, to the watched layers too."""
         self.watch(())
+        self.look_at(())
         if not self._attached:
             return
         self._attached = False
@@ -82,6 +88,16 @@ class ViewerLink:
         for layer in self._watched:
             layer.events.data.connect(self._on_data)
 
+    def look_at(self, layers: Iterable[Layer]) -> None:
+        """Listen to where these layers lie, and no others."""
+        for layer in self._looked_at:
+            for name in (*_PLACE_EVENTS, "data"):
+                getattr(layer.events, name).disconnect(self._on_moved)
+        self._looked_at = list(layers)
+        for layer in self._looked_at:
+            for name in (*_PLACE_EVENTS, "data"):
+                getattr(layer.events, name).connect(self._on_moved)
+
     def _on_layers(self, _: Any = None) -> None:
         self.layers_changed.emit()
 
@@ -93,3 +109,6 @@ class ViewerLink:
 
     def _on_theme(self, _: Any = None) -> None:
         self.theme_changed.emit()
+
+    def _on_moved(self, _: Any = None) -> None:
+        self.moved.emit()

@@ -39,6 +39,15 @@ def metrics(
         str | None, typer.Option(metavar="A,B,…", help="These metrics only, with commas between them.")
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List what can be measured, in all profiles or one.")] = False,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Where the sources differ in size: as for `irvisfuse fuse`, a file or the word fit."
+        ),
+    ] = None,
+    grid: Annotated[
+        str, typer.Option(metavar="GRID", help="Whose pixels the fused image has: visible, ir, or finer.")
+    ] = "visible",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -47,6 +56,7 @@ def metrics(
     ↑ means that higher is better, ↓ that lower is. Numbers of different profiles cannot be compared.
     """
     from napari_irvisfuse.errors import ParameterError
+    from napari_irvisfuse.images.placement import check_grid
     from napari_irvisfuse.metrics import DEFAULT_PROFILE, metrics_of, profiles
 
     wanted = names_in(which)
@@ -63,7 +73,16 @@ def metrics(
 
     with interruptible() as cancelled, progress_bar() as progress:
         values = nif.evaluate(
-            fused, ir, visible, profile, wanted, device=device, progress=progress, cancelled=cancelled
+            fused,
+            ir,
+            visible,
+            profile,
+            wanted,
+            ir_to_visible=align,
+            grid=check_grid(grid),
+            device=device,
+            progress=progress,
+            cancelled=cancelled,
         )
     if as_json:
         from napari_irvisfuse.evaluation.formats import plain

@@ -21,6 +21,7 @@ __all__ = [
     "corners_of",
     "fit",
     "inverse",
+    "overlap",
     "pixel_size",
     "same_place",
     "upright",
@@ -144,6 +145,21 @@ def same_place(matrix: Matrix, source: Shape, target: Shape) -> bool:
     corners = corners_of(source)
     off = np.abs(apply(upright(matrix, source), corners) - corners)
     return bool((off <= _SAME).all())
+
+
+def overlap(matrix: Matrix, source: Shape, target: Shape) -> bool:
+    """Tell whether two images have anything in common: whether no line can be drawn between their areas."""
+    there, here = apply(upright(matrix, source), corners_of(source)), corners_of(target)
+    if np.isnan(there).any():  # reaches behind the horizon: what lies before it decides, pixel by pixel
+        return True
+    for corners in (there, here):
+        origin, right, down, far = corners.T
+        for edge in (right - origin, far - right, down - far, origin - down):
+            normal = np.array([-edge[1], edge[0]])
+            first, second = normal @ there, normal @ here
+            if first.max() <= second.min() or second.max() <= first.min():
+                return False
+    return True
 
 
 def _middle(shape: Shape) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from napari_irvisfuse.types import Cancel
 from .checks import as_image, normalise, window_of
 from .color import merge_luma, split_luma
 from .grids import Matrix, inverse
-from .placement import SAME, GridChoice, Placement, place
+from .placement import APART, SAME, GridChoice, Placement, place
 from .ranges import FloatArray, Window, WindowSpec, parse_window, to_dtype
 from .resampling import fill_from_nearest, resample
 
@@ -119,7 +119,10 @@ class ImagePair:
             ir_luma, ir_valid = _overlap(
                 *resample(ir_luma, matrix, visible_array.shape[:2], valid=ir_valid, cancelled=cancelled)
             )
-            ir_luma = fill_from_nearest(ir_luma, ir_valid)
+            # What stands in outside of the overlap reaches inwards, as far as a method looks. Of the nearest value, the
+            # visible luma, both of them faded and the mean, the nearest changed what is inside least, for every method
+            # tried: anything else is an edge (benchmarks/overlap.py).
+            ir_luma = ir_luma if ir_valid.all() else fill_from_nearest(ir_luma, ir_valid)
         luma, chroma, visible_valid, visible_used = normalise(
             visible_array, "visible", window, "visible", dtype, covered
         )
@@ -147,9 +150,10 @@ class ImagePair:
         """What was resampled, and how much of the grid both images see, in a sentence; nothing if nothing was."""
         if not self.placement.note:
             return ()
-        share = 1.0 if self.valid is None else float(self.valid.mean())
-        seen = "" if share == 1.0 else f" Both images see {share:.0%} of it; the rest stays as it was."
-        return (f"{self.placement.note}{seen}",)
+        if self.valid is None:
+            return (self.placement.note,)
+        rest = "the visible image stays as it is" if self.placement.grid == "visible" else "it is not fused"
+        return (f"{self.placement.note} Both images see {self.valid.mean():.0%} of it; elsewhere {rest}.",)
 
     def restore(self, fused: FloatArray, output: Output = "visible") -> npt.NDArray[Any]:
         """Bring a fused luma back to the visible image's data type, range and colour.
@@ -200,7 +204,5 @@ def _moved(
 
 def _overlap(values: FloatArray, covered: npt.NDArray[np.bool_]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     if not covered.any():
-        raise AlignmentError(
-            "The infrared and the visible image do not overlap: the transform between them puts one beside the other."
-        )
+        raise AlignmentError(APART)
     return values, covered

@@ -11,9 +11,10 @@ import numpy as np
 from napari_irvisfuse.errors import AlignmentError, ParameterError
 
 from .alignment_files import Alignment, read_alignment
-from .grids import Matrix, Shape, as_matrix, fit, pixel_size, same_place
+from .grids import Matrix, Shape, as_matrix, fit, overlap, pixel_size, same_place
 
 __all__ = [
+    "APART",
     "FIT",
     "GRIDS",
     "SAME",
@@ -33,6 +34,7 @@ FIT: Literal["fit"] = "fit"
 PlacementSpec: TypeAlias = Literal["fit"] | tuple[tuple[float, ...], ...] | None
 """``"fit"``: both show the same view, corner on corner; three rows of a matrix; None: the pixels are the same."""
 
+APART = "The infrared and the visible image do not overlap: the transform between them puts one beside the other."
 _FINER = 1e-6  # by how much pixels have to be smaller to be the finer ones
 _STRETCHED = 0.02  # what rounding sizes to whole pixels may do to proportions
 
@@ -105,7 +107,8 @@ def place(ir: Shape, visible: Shape, ir_to_visible: object = None, grid: object 
     Raises
     ------
     AlignmentError
-        If the sizes differ and nothing tells how the images lie on each other, or what does is for other sizes.
+        If the sizes differ and nothing tells how the images lie on each other, if what does is for other sizes, or if
+        they do not overlap.
     ParameterError
         If there is no such choice of a grid.
     """
@@ -126,6 +129,8 @@ def place(ir: Shape, visible: Shape, ir_to_visible: object = None, grid: object 
     matrix = np.eye(3) if spec is None else fit(ir, visible) if spec == FIT else as_matrix(spec)
     if same_place(matrix, ir, visible):
         return Placement(asked=(spec, choice))
+    if not overlap(matrix, ir, visible):
+        raise AlignmentError(APART)
     finer: GridName = "ir" if pixel_size(matrix, ir) < 1 - _FINER else "visible"
     used = finer if choice == "finer" else choice
     names = [f"infrared {ir[1]}×{ir[0]}", f"visible {visible[1]}×{visible[0]}"]

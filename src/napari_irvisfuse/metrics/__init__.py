@@ -17,6 +17,7 @@ from napari_irvisfuse.types import Cancel, Progress
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from napari_irvisfuse.images.placement import GridChoice
     from napari_irvisfuse.maps import Map
 
     from .base import Metric, MetricInfo
@@ -80,6 +81,8 @@ def evaluate(
     profile: str = DEFAULT_PROFILE,
     which: Iterable[str] | None = None,
     *,
+    ir_to_visible: object = None,
+    grid: GridChoice = "visible",
     device: str = "auto",
     progress: Progress | None = None,
     cancelled: Cancel | None = None,
@@ -89,12 +92,15 @@ def evaluate(
     Parameters
     ----------
     fused, ir, visible
-        Arrays, torch tensors or image files of one size, as for :func:`napari_irvisfuse.fuse`. Colour is reduced to
+        Arrays, torch tensors or image files, as for :func:`napari_irvisfuse.fuse`. Colour is reduced to
         luma; the fused image is read with the window of the visible one, unless its data type has another range.
     profile
         Whose definitions: ``"standard"`` (textbook) or a published tool's, see :func:`profiles`.
     which
         Names of metrics; all of the profile if not given.
+    ir_to_visible, grid
+        As for ``fuse``, if the sources have other pixels than each other. Measured is then the rectangle around what
+        both see.
     device
         Where to compute; always in float64 (on Apple GPUs, which have none, the CPU is taken).
     progress, cancelled
@@ -118,7 +124,7 @@ def evaluate(
 
     metrics = metrics_of(profile, which)
     runtime = runtime_for(device, progress, cancelled)
-    images = as_tensors(fused, ir, visible, runtime.compute.device)
+    images = as_tensors(fused, ir, visible, runtime.compute.device, ir_to_visible=ir_to_visible, grid=grid, whole=False)
     values: dict[str, float] = {}
     for number, (name, metric) in enumerate(metrics.items()):
         runtime.step(number, len(metrics), f"Measuring {name}")
@@ -134,6 +140,8 @@ def quality_maps(
     profile: str = DEFAULT_PROFILE,
     which: Iterable[str] | None = None,
     *,
+    ir_to_visible: object = None,
+    grid: GridChoice = "visible",
     device: str = "auto",
     progress: Progress | None = None,
     cancelled: Cancel | None = None,
@@ -141,7 +149,7 @@ def quality_maps(
     """Show where a fusion is good: the values of those metrics that exist per pixel, before they are averaged.
 
     Parameters and errors as for :func:`evaluate`; metrics without values per pixel are left out, unless they are named
-    in ``which``.
+    in ``which``. Maps are of the whole fused image, whatever part of it both sources see.
 
     Returns
     -------
@@ -156,7 +164,7 @@ def quality_maps(
         having = ", ".join(name for name, metric in metrics_of(profile).items() if metric.quality is not None)
         raise ParameterError(f"{without[0]} has no value per pixel: choose among {having}.")
     runtime = runtime_for(device, progress, cancelled)
-    images = as_tensors(fused, ir, visible, runtime.compute.device)
+    images = as_tensors(fused, ir, visible, runtime.compute.device, ir_to_visible=ir_to_visible, grid=grid)
     maps: dict[str, Map[npt.NDArray[Any]]] = {}
     for number, (name, metric) in enumerate(metrics.items()):
         if metric.quality is not None:

@@ -10,8 +10,9 @@ import torch
 
 from napari_irvisfuse.devices import choose
 from napari_irvisfuse.errors import ImageError
-from napari_irvisfuse.images.checks import as_image, normalise, size_of
+from napari_irvisfuse.images.checks import MIN_SIZE, as_image, normalise, size_of
 from napari_irvisfuse.images.pair import ImagePair
+from napari_irvisfuse.images.placement import GridChoice
 from napari_irvisfuse.images.ranges import WindowSpec
 from napari_irvisfuse.maps import Map
 from napari_irvisfuse.runtime import Runtime
@@ -26,16 +27,31 @@ def runtime_for(device: str, progress: Progress | None, cancelled: Cancel | None
 
 
 def as_tensors(
-    fused: object, ir: object, visible: object, device: torch.device
+    fused: object,
+    ir: object,
+    visible: object,
+    device: torch.device,
+    *,
+    ir_to_visible: object = None,
+    grid: GridChoice = "visible",
+    whole: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return luma ``(H, W)`` in [0, 1], float64, of the three images.
+
+    Parameters
+    ----------
+    ir_to_visible, grid
+        How the sources lie on each other and whose grid the fused image has, as for ``fuse``.
+    whole
+        False: of sources that were resampled, only the rectangle around what both see. Outside of it there is no
+        infrared image that a fusion could have kept.
 
     Raises
     ------
     ImageError
-        If one of them is none, or their sizes differ.
+        If one of them is none, their sizes do not fit, or they have too little in common.
     """
-    sources = ImagePair.from_images(ir, visible, dtype=np.float64)
+    sources = ImagePair.from_images(ir, visible, ir_to_visible=ir_to_visible, grid=grid, dtype=np.float64)
     array = as_image(fused, "fused")
     if array.shape[:2] != sources.shape:
         height, width = sources.shape
@@ -44,8 +60,21 @@ def as_tensors(
             " give the sources it was made from."
         )
     luma, *_ = normalise(array, "fused", _window_for(array, sources), "visible", np.float64)
-    images = (torch.from_numpy(image).to(device) for image in (luma, sources.ir, sources.visible))
+    part = (slice(None), slice(None)) if whole else _seen_by_both(sources)
+    images = (torch.from_numpy(image[part].copy()).to(device) for image in (luma, sources.ir, sources.visible))
     return tuple(images)  # type: ignore[return-value]
+
+
+def _seen_by_both(pair: ImagePair) -> tuple[slice, slice]:
+    if pair.placement.ir_to_visible is None or pair.valid is None:
+        return slice(None), slice(None)
+    rows, columns = (np.flatnonzero(pair.valid.any(axis=axis)) for axis in (1, 0))
+    height, width = (int(found[-1] - found[0] + 1) if found.size else 0 for found in (rows, columns))
+    if min(height, width) < MIN_SIZE:
+        raise ImageError(
+            f"Both images see only {width}×{height} pixels: at least {MIN_SIZE}×{MIN_SIZE} are needed to measure."
+        )
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _window_for(fused: npt.NDArray[Any], sources: ImagePair) -> WindowSpec:
