@@ -214,7 +214,7 @@ def test_a_choice_by_hand_is_not_guessed_away(widget, viewer):
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(np.zeros((8, 8), np.uint8), "at least"), (np.zeros((40, 40), np.uint8), "grid"), (None, "two different")],
+    [(np.zeros((8, 8), np.uint8), "at least"), (np.zeros((40, 40), np.int64), "int64"), (None, "two different")],
 )
 def test_says_why_it_cannot_run(widget, viewer, data, words):
     if data is None:

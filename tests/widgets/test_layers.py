@@ -135,28 +135,29 @@ def test_guesses_with_few_layers(viewer: ViewerModel) -> None:
     [
         (None, image("v"), "Choose an infrared layer"),
         (image("i"), None, "Choose a visible layer"),
-        (image("i", GREY[:20]), image("v"), "64×20 and 'v' 64×48"),
         (image("i", GREY.astype(np.int32)), image("v"), "data type int32"),
         (image("i", GREY[:9]), image("v"), "64×9 pixels: at least 16×16"),
         (image("i"), image("v", COLOUR), "rgb=True"),
-        (image("i"), image("v", translate=(0, 1)), "do not lie on each other"),
-        (image("i", rotate=1), image("v"), "do not lie on each other"),
-        (image("i", units=("um", "um")), image("v"), "do not lie on each other"),
-        (image("i", np.stack([GREY] * 3), rotate=(0, 0, 30)), image("v"), None),
+        (image("i"), image("v", translate=(0, 64)), "'i' and 'v' do not overlap"),
+        (image("i", rotate=180, translate=(-2, 0)), image("v"), "do not overlap"),
+        (image("i", units=("um", "um")), image("v"), "'i' is measured in µm and 'v' in pixel"),
     ],
 )
-def test_problems_are_one_sentence(ir: Any, visible: Any, words: str | None) -> None:
+def test_problems_are_one_sentence(ir: Any, visible: Any, words: str) -> None:
     problem = problem_with(ir, visible)
-    if words is None:
-        assert problem is not None
-        assert problem.endswith(".")
-        return
     assert problem is not None
+    assert problem.endswith(".")
     assert words in problem
     assert "\n" not in problem
     if ir is not None and visible is not None:
         with pytest.raises(ImageError, match=re.escape(problem)):
             pair_from_layers(ir, visible)
+
+
+def test_a_stack_that_leaves_its_image_plane_is_a_problem() -> None:
+    with pytest.warns(UserWarning, match="Non-orthogonal"):
+        tilted = image("i", np.stack([GREY] * 3), rotate=(30, 0, 0))
+    assert "out of its image plane" in str(problem_with(tilted, image("v")))
 
 
 def test_the_same_layer_twice_is_a_problem() -> None:
@@ -167,8 +168,9 @@ def test_the_same_layer_twice_is_a_problem() -> None:
 def test_units_are_converted_before_comparing() -> None:
     micrometres = image("i", scale=(1000, 1000), units=("um", "um"))
     millimetres = image("v", scale=(1, 1), units=("mm", "mm"))
-    assert problem_with(micrometres, millimetres) is None
-    assert problem_with(image("i", scale=(1, 1), units=("um", "um")), millimetres) is not None
+    assert pair_from_layers(micrometres, millimetres).placement.ir_to_visible is None
+    matrix = pair_from_layers(image("i", scale=(500, 500), units=("um", "um")), millimetres).placement.ir_to_visible
+    np.testing.assert_allclose(matrix, np.diag([0.5, 0.5, 1]), rtol=1e-12)
 
 
 def test_equal_places_by_different_means() -> None:
@@ -176,7 +178,7 @@ def test_equal_places_by_different_means() -> None:
     affine = np.eye(3)
     affine[:2, :2] = 2 * np.array([[0, -1], [1, 0]])
     affine[:2, 2] = 5, 3
-    assert problem_with(turned, image("v", affine=affine)) is None
+    assert pair_from_layers(turned, image("v", affine=affine)).placement.ir_to_visible is None
 
 
 def test_pair_respects_rgb_windows_and_precision() -> None:

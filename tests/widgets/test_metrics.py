@@ -246,8 +246,12 @@ def test_a_fused_layer_of_others_is_known_by_its_name(make, stacks):
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(np.zeros((8, 8), np.uint8), "64×48"), (np.zeros(SIZE, np.int64), "int64"), (np.zeros(SIZE, np.uint8), "lie on")],
-    ids=["size", "type", "place"],
+    [
+        (np.zeros(SIZE, np.uint8), "the same units"),
+        (np.zeros(SIZE, np.int64), "int64"),
+        (np.zeros((8, 8), np.uint8), "16×16"),
+    ],
+    ids=["units", "type", "size"],
 )
 def test_says_why_it_cannot_measure(widget, viewer, data, words):
     odd = viewer.add_image(data, name="odd")
@@ -355,10 +359,31 @@ def test_results_without_their_sources_are_not_compared(widget, viewer, qtbot):
 
 def test_a_result_that_does_not_fit_is_left_out(widget, viewer, qtbot):
     fused_of(viewer, "max").scale = (9, 9)
+    assert "64×48 pixels, does not lie on the pixels" in problem_with_subject(
+        viewer.layers["fused · Maximum"], viewer.layers["infrared"], viewer.layers["visible"]
+    )
     widget.view.subjects.mode_box.value = "all"
     assert "Maximum: left out" in widget.view.subjects.found.text()
     run(widget, qtbot)
     assert list(values(widget)) == ["Average"]
+
+
+@pytest.mark.parametrize("grid", ["visible", "ir"])
+def test_sources_on_other_grids_are_measured_on_that_of_the_fused(make, qtbot, grid):
+    viewer = ViewerModel()
+    ir, visible = images()
+    ir_layer = viewer.add_image(ir[:24, :32], name="infrared", scale=(2, 2), translate=(10.5, 0.5))
+    visible_layer = viewer.add_image(visible, name="visible", rgb=True)
+    matrix = [[2, 0, 10.5], [0, 2, 0.5], [0, 0, 1]]
+    made = nif.fuse(ir[:24, :32], visible, "average", ir_to_visible=matrix, grid=grid)
+    add_result(viewer, made, ir_layer, visible_layer)
+    widget = make(viewer)
+    run(widget, qtbot)
+    expected = nif.evaluate(made.fused, ir[:24, :32], visible, ir_to_visible=matrix, grid=grid)
+    assert values(widget)["Average"] == expected
+    add_quality_maps(widget, qtbot)
+    fused = viewer.layers["fused · Average"]
+    np.testing.assert_allclose(corners(viewer.layers["Average · Far from IR"]), corners(fused))
 
 
 def test_copies_are_those_of_the_table(widget, viewer, qtbot):
