@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, map_coordinates
 
 from napari_irvisfuse.errors import Cancelled
 from napari_irvisfuse.images.grids import apply, fit
@@ -50,6 +50,21 @@ def test_there_and_back_through_the_world_is_exact(world):
     assert covered.sum() == 38 * 47
 
 
+def test_growing_is_smoother_than_linear_and_never_overshoots():
+    coarse = smooth(*np.mgrid[:40.0, :50.0] * 4)
+    values, _ = resample(coarse, fit((40, 50), (160, 200)), (160, 200))
+    rows, columns = (np.mgrid[:160.0, :200.0] + 0.5) - 2
+    error = np.abs(values - smooth(rows, columns))[12:-12, 12:-12]
+    linear = map_coordinates(coarse, np.array([rows, columns]) / 4, order=1)[12:-12, 12:-12]
+    assert np.median(error) < 0.4 * np.median(np.abs(linear - smooth(rows, columns)[12:-12, 12:-12]))
+
+    edge = np.zeros((40, 50))
+    edge[:, 25:] = 100.0
+    values, _ = resample(edge, fit((40, 50), (160, 200)), (160, 200))
+    assert values.min() == 0
+    assert values.max() == 100
+
+
 def test_a_quarter_turn_is_exact():
     turn = np.array([[np.cos(np.pi / 2), -np.sin(np.pi / 2), 49], [np.sin(np.pi / 2), np.cos(np.pi / 2), 0], [0, 0, 1]])
     values, covered = resample(NOISE, turn, (50, 40))
@@ -60,10 +75,10 @@ def test_a_quarter_turn_is_exact():
 def test_sixteen_bit_counts_keep_their_precision():
     counts = np.arange(2000, dtype=np.uint16).reshape(40, 50) + 20_000
     values, covered = resample(counts, fit((40, 50), (80, 100)), (80, 100))
-    rows, columns = np.mgrid[2:78, 2:98]
+    rows, columns = np.mgrid[4:76, 4:96]
     exact = 20_000 + 50 * ((rows + 0.5) / 2 - 0.5) + (columns + 0.5) / 2 - 0.5
     assert covered.all()
-    np.testing.assert_allclose(values[2:78, 2:98], exact, rtol=1e-7)
+    np.testing.assert_allclose(values[4:76, 4:96], exact, rtol=1e-7)
 
 
 def test_the_input_is_not_touched():

@@ -55,8 +55,8 @@ class FuseView:
     Attributes
     ----------
     edited
-        ``edited(what)``: the user changed ``"layers"``, ``"method"``, ``"parameters"``, ``"weights"``, ``"device"``,
-        ``"grid"``, ``"window"``, ``"output"``, ``"show"`` or ``"replace"``.
+        ``edited(what)``: the user changed ``"layers"``, ``"grid"``, ``"method"``, ``"parameters"``, ``"weights"``,
+        ``"device"``, ``"window"``, ``"output"``, ``"show"`` or ``"replace"``.
     """
 
     edited = Signal(str)

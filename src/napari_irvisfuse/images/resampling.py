@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -64,10 +63,10 @@ def resample(
     -----
     A pixel is an area, from half a pixel before to half a pixel after its centre. A target pixel gets the mean of a
     grid of samples in its area, no further apart than the source's pixels: one where the image grows, k×k where it
-    shrinks by k (which is the mean of the block if k is whole). A sample is interpolated linearly between the centres
-    of the source pixels, those without a value replaced by the nearest one that has one, and counts only if it lies
-    within the area of a pixel that has one. So no value is larger or smaller than those around it: a temperature that
-    comes out has been measured.
+    shrinks by k (which is the mean of the block if k is whole). A sample is interpolated between the centres of the
+    source pixels, those without a value replaced by the nearest one that has one, and counts only if it lies within the
+    area of a pixel that has one. Several samples are interpolated linearly; a single one cubically, but never beyond
+    the four pixels around it, so that no temperature comes out that lies outside of those measured there.
     """
     to_source = inverse(upright(as_matrix(source_to_target, "source_to_target"), image.shape[:2]))
     planes, holes = _planes(image, valid)
@@ -79,20 +78,23 @@ def resample(
         points = np.mgrid[strip, 0 : shape[1]].astype(np.float64)
         hit = _has_value(apply(to_source, points), image.shape[:2], holes)
         points = points[:, hit]
+        if not points.size:
+            continue
         sums = np.zeros((len(planes), points.shape[1]))
-        count = 0
         inside = np.ones(points.shape[1], np.bool_)
-        for offset in _offsets(to_source, points):
+        offsets = _offsets(to_source, points)
+        interpolate = _cubic if len(offsets) == 1 else _linear  # a mean of many is smooth enough
+        for offset in offsets:
             if cancelled is not None and cancelled():
                 raise Cancelled
             at = _snapped(apply(to_source, points + offset[:, None]))
             inside &= _has_value(at, image.shape[:2], holes)
+            at[:, ~inside] = 0.0  # no NaN must reach what turns places into indices
             for plane, total in zip(planes, sums, strict=True):
-                total += _interpolated(plane, at)
-            count += 1
+                total += interpolate(plane, at)
         hit[hit] = inside
         covered[strip] = hit
-        values[strip][hit] = (sums[:, inside] / max(count, 1)).T
+        values[strip][hit] = (sums[:, inside] / len(offsets)).T
     return values if image.ndim == 3 else values[..., 0], covered
 
 
@@ -121,19 +123,15 @@ def _planes(
     return planes, holes
 
 
-def _offsets(to_source: Matrix, points: npt.NDArray[np.float64]) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield where in a target pixel to sample, seen from its centre: as often as the source's pixels are fine."""
-    if not points.shape[1]:
-        return
+def _offsets(to_source: Matrix, points: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
+    """Return where in a target pixel to sample, seen from its centre: as often as the source's pixels are fine."""
     # a homography shrinks most where it is nearest to its horizon
     worst = points[:, np.argmin(np.tensordot(to_source[2, :2], points, 1))]
     ends = apply(to_source, worst[:, None] + np.array([[0.5, -0.5, 0, 0], [0, 0, 0.5, -0.5]]))
     lengths = np.linalg.norm([ends[:, 0] - ends[:, 1], ends[:, 2] - ends[:, 3]], axis=1)
     wanted = np.ceil(np.nan_to_num(lengths, nan=np.inf) - _ENLARGED)
     down, right = ((np.arange(n) + 0.5) / n - 0.5 for n in np.clip(wanted, 1, _MOST_SAMPLES).astype(int))
-    for y in down:
-        for x in right:
-            yield np.array([y, x])
+    return [np.array([y, x]) for y in down for x in right]
 
 
 def _has_value(at: npt.NDArray[np.float64], shape: Shape, holes: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
@@ -152,8 +150,35 @@ def _snapped(at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(np.abs(at - whole) < _WHOLE, whole, at)
 
 
-def _interpolated(plane: FloatArray, at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _linear(plane: FloatArray, at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     from scipy.ndimage import map_coordinates
 
     found: npt.NDArray[np.float64] = map_coordinates(plane, at, np.float64, order=1, mode="nearest", prefilter=False)
     return found
+
+
+def _cubic(plane: FloatArray, at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Interpolate with Keys's kernel (IEEE TASSP 1981, a = −1/2), within the range of the four pixels around."""
+    height, width = plane.shape
+    first = np.floor(at)
+    weights_y, weights_x = (_keys(past) for past in at - first)
+    row, column = first.astype(np.intp)
+    rows = [np.clip(row + step, 0, height - 1) * width for step in (-1, 0, 1, 2)]
+    columns = [np.clip(column + step, 0, width - 1) for step in (-1, 0, 1, 2)]
+    pixels = [[plane.ravel().take(y + x) for x in columns] for y in rows]
+    total = np.zeros(at.shape[1])
+    for weight_y, line in zip(weights_y, pixels, strict=True):
+        for weight_x, pixel in zip(weights_x, line, strict=True):
+            total += weight_y * weight_x * pixel
+    around = [pixel for line in pixels[1:3] for pixel in line[1:3]]
+    return np.clip(total, np.minimum.reduce(around), np.maximum.reduce(around))
+
+
+def _keys(past: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Return the weights of the four pixels around a place, which lies ``past`` the second of them."""
+    return (
+        ((1 - past / 2) * past - 0.5) * past,
+        (1.5 * past - 2.5) * past**2 + 1,
+        ((2 - 1.5 * past) * past + 0.5) * past,
+        (past / 2 - 0.5) * past**2,
+    )
