@@ -1,6 +1,6 @@
 """What to put outside of the overlap, where there is no infrared image: methods see it, results do not show it.
 
-    python benchmarks/overlap.py [--pairs 4] [--methods rdn,wls,cbf]
+    python benchmarks/overlap.py [--pairs 8] [--methods rdn,wls,cbf]
 
 Of real, aligned pairs (``msrs`` in ``IRVISFUSE_DATA``, or else ``../shared/data`` beside this repository) the infrared
 image is cut to its middle, filled in several ways, and fused. Printed is how far the result is, inside of the overlap,
@@ -50,7 +50,7 @@ FILLINGS: Mapping[str, Callable[[Array, Array, Array], Array]] = {
 def main() -> None:
     """Print one line for every method and filling."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--methods", default="rdn,wls,cbf")
     arguments = parser.parse_args()
     data = Path(os.environ.get("IRVISFUSE_DATA") or Path(__file__).resolve().parents[2] / "shared/data")

@@ -76,6 +76,40 @@ def pictures(demo: FuseDemo, folder: Path, prefix: str) -> None:
     viewer.canvas.grid.enabled = False
 
 
+def grids_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of a pair as two cameras would give it: the infrared one smaller, turned, and seeing less."""
+    import numpy as np
+
+    from napari_irvisfuse._widgets.fuse import FuseWidget
+    from napari_irvisfuse.images.grids import inverse
+    from napari_irvisfuse.images.resampling import resample
+    from napari_irvisfuse.samples.scene import colour_pair
+
+    ir, visible = colour_pair()
+    angle, height, width = np.radians(4), visible.shape[0] * 9 // 25, visible.shape[1] * 9 // 25
+    turn = 2 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = np.eye(3)
+    matrix[:2, :2] = turn
+    matrix[:2, 2] = np.array(visible.shape[:2]) / 2 - turn @ [height / 2, width / 2]
+    small, _ = resample(ir, inverse(matrix), (height, width))
+    viewer = napari.Viewer(title="napari-irvisfuse")
+    viewer.window.resize(*size)
+    viewer.add_image(visible, name="visible", rgb=True)
+    viewer.add_image(np.round(small).astype(ir.dtype), name="infrared", rgb=False, affine=matrix, colormap="inferno")
+    widget = FuseWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name="Fuse infrared and visible", area="right")
+    widget.choose("wls", show="fused")
+    widget.run()
+    wait_until(lambda: widget.ready and not widget.running and len(viewer.layers) > 2)
+    viewer.reset_view()
+    show_only(viewer, "visible", "infrared")
+    viewer.layers["infrared"].opacity = 0.8
+    take(viewer, folder / f"{prefix}grids-before.png")
+    show_only(viewer, "fused · WLS")
+    take(viewer, folder / f"{prefix}grids.png")
+    viewer.close()
+
+
 def metrics_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     """Take the picture of three fusions compared, one of their quality maps shown."""
     from napari_irvisfuse import fuse
@@ -123,6 +157,7 @@ def main() -> None:
         pictures(demo, arguments.folder, arguments.prefix)
         demo.viewer.close()
     metrics_picture(arguments.folder, (width, height), arguments.prefix)
+    grids_picture(arguments.folder, (width, height), arguments.prefix)
 
 
 if __name__ == "__main__":
