@@ -13,7 +13,7 @@ from napari.layers import Image
 import napari_irvisfuse as nif
 from napari_irvisfuse._widgets import settings as preferences
 from napari_irvisfuse._widgets.fuse import FuseWidget
-from napari_irvisfuse._widgets.layer_geometry import affine_that_fits, grid_of, ir_to_visible
+from napari_irvisfuse._widgets.layer_geometry import affine_that_fits, grid_of, matrix_between
 from napari_irvisfuse._widgets.layer_pairs import pair_from_layers, place_layers, problem_with
 from napari_irvisfuse.images.grids import apply
 
@@ -58,7 +58,7 @@ def test_pixels_go_where_napari_says(ir_place, visible_place):
     ir, visible = layers(ir_place, visible_place)
     points = np.array([[0, 0], [23, 31], [-0.5, 31.5], [10.25, 3.5]])
     napari_says = np.array([visible.world_to_data(ir.data_to_world(point)) for point in points])
-    np.testing.assert_allclose(apply(ir_to_visible(ir, visible), points.T).T, napari_says, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(apply(matrix_between(ir, visible), points.T).T, napari_says, rtol=1e-6, atol=1e-6)
 
 
 @given(places(), places(), st.booleans())
@@ -73,12 +73,12 @@ def test_stacks_and_pyramids_go_where_their_planes_go(ir_place, visible_place, p
         other.scale, other.rotate = (3.0, *ir.scale), place["data2physical"].rotate
         other.shear, other.translate = place["data2physical"].shear, (4.0, *ir.translate)
         other.affine = place["physical2world"]
-    np.testing.assert_allclose(ir_to_visible(other, visible), ir_to_visible(ir, visible), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(matrix_between(other, visible), matrix_between(ir, visible), rtol=1e-6, atol=1e-6)
 
 
 def test_units_are_converted():
     ir, visible = layers({"scale": (2, 2), "units": ("mm", "mm")}, {"scale": (500, 500), "units": ("um", "um")})
-    np.testing.assert_allclose(ir_to_visible(ir, visible), np.diag([4, 4, 1]), atol=1e-12)
+    np.testing.assert_allclose(matrix_between(ir, visible), np.diag([4, 4, 1]), atol=1e-12)
     assert grid_of(ir).to_world[0, 0] == 2
     assert grid_of(ir, visible).to_world[0, 0] == pytest.approx(2000)
 
@@ -109,7 +109,7 @@ def test_a_stack_is_fitted_in_its_plane():
 def test_layers_give_what_the_matrix_gives():
     ir, visible = layers({"scale": (1.5, 1.5), "rotate": 10, "translate": (4, 9)})
     from_layers = pair_from_layers(ir, visible)
-    from_arrays = nif.ImagePair.from_images(IR, VISIBLE, ir_to_visible=ir_to_visible(ir, visible))
+    from_arrays = nif.ImagePair.from_images(IR, VISIBLE, ir_to_visible=matrix_between(ir, visible))
     assert np.array_equal(from_layers.ir, from_arrays.ir)
     assert np.array_equal(from_layers.valid, from_arrays.valid)
     assert not from_arrays.valid.all()
@@ -182,7 +182,7 @@ def test_the_result_lies_on_the_grid_it_lives_on(make, viewer, qtbot, grid):
         for pixel in [(0, 0), (5, 7)]:
             in_image = [i * stride + (stride - 1) / 2 for i in pixel]
             np.testing.assert_allclose(layer.data_to_world(pixel), home.data_to_world(in_image), atol=1e-9)
-    expected = nif.fuse(IR, VISIBLE, "wls", ir_to_visible=ir_to_visible(ir, visible), grid=grid)
+    expected = nif.fuse(IR, VISIBLE, "wls", ir_to_visible=matrix_between(ir, visible), grid=grid)
     assert np.array_equal(fused.data, expected.fused)
     assert "is resampled onto the" in widget.message
     assert "Both images see" in widget.message

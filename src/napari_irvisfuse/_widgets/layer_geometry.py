@@ -12,7 +12,7 @@ from napari.utils.transforms import Affine, CompositeAffine
 from napari_irvisfuse.errors import AlignmentError
 from napari_irvisfuse.images.grids import Grid, Matrix, fit, inverse
 
-__all__ = ["affine_that_fits", "grid_of", "ir_to_visible", "leaves_its_plane", "plane_shape", "spatial"]
+__all__ = ["affine_that_fits", "grid_of", "leaves_its_plane", "matrix_between", "plane_shape", "spatial"]
 
 
 def plane_shape(layer: Image) -> tuple[int, int]:
@@ -57,15 +57,15 @@ def grid_of(layer: Image, like: Image | None = None) -> Grid:
     )
 
 
-def ir_to_visible(ir: Image, visible: Image) -> Matrix:
-    """Return the matrix that takes pixels of the infrared plane to pixels of the visible one.
+def matrix_between(first: Image, second: Image) -> Matrix:
+    """Return the matrix that takes pixels of one layer's plane to pixels of the other's.
 
     Raises
     ------
     AlignmentError
         As for :func:`grid_of`.
     """
-    return grid_of(ir, visible).onto(grid_of(visible))
+    return grid_of(first, second).onto(grid_of(second))
 
 
 def affine_that_fits(ir: Image, visible: Image) -> npt.NDArray[np.float64]:

@@ -16,7 +16,7 @@ from napari_irvisfuse.images.placement import GridChoice, Placement, place
 from napari_irvisfuse.images.ranges import WindowSpec
 from napari_irvisfuse.types import Cancel
 
-from .layer_geometry import ir_to_visible, leaves_its_plane, plane_shape
+from .layer_geometry import leaves_its_plane, matrix_between, plane_shape
 
 if TYPE_CHECKING:
     from napari.components import Dims
@@ -49,7 +49,7 @@ def place_layers(ir: Image, visible: Image, grid: GridChoice = "visible") -> Pla
     AlignmentError
         If they lie apart, or nothing can be said because of their units.
     """
-    matrix, shapes = ir_to_visible(ir, visible), (plane_shape(ir), plane_shape(visible))
+    matrix, shapes = matrix_between(ir, visible), (plane_shape(ir), plane_shape(visible))
     if same_place(matrix, *shapes):
         return place(*shapes, grid=grid)
     if not overlap(matrix, *shapes):
@@ -62,7 +62,7 @@ def place_layers(ir: Image, visible: Image, grid: GridChoice = "visible") -> Pla
 
 def same_grid(first: Image, second: Image) -> bool:
     """Tell whether two layers have the same pixels in the world."""
-    return same_place(ir_to_visible(first, second), plane_shape(first), plane_shape(second))
+    return same_place(matrix_between(first, second), plane_shape(first), plane_shape(second))
 
 
 def pair_from_layers(

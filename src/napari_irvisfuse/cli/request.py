@@ -105,7 +105,7 @@ class Choices:
     @property
     def align_file(self) -> Path | None:
         """The alignment file, None if there is none to read."""
-        return None if self.align in (None, FIT) else Path(self.align or "").expanduser()
+        return None if self.align is None or self.align == FIT else Path(self.align).expanduser()
 
     def arguments(self, saved: Recipe | None) -> dict[str, Any]:
         """Return arguments for :func:`~napari_irvisfuse.fuse`: the recipe's, then what was chosen beside it.

@@ -127,6 +127,7 @@ class ImagePair:
             visible_array, "visible", window, "visible", dtype, covered
         )
         valid = ir_valid & visible_valid
+        valid.flags.writeable = False  # every result of this pair shares it
         return cls(
             ir=ir_luma,
             visible=luma,

@@ -111,16 +111,18 @@ def _planes(
     image: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None
 ) -> tuple[list[FloatArray], npt.NDArray[np.bool_] | None]:
     """Return the channels in float without holes, and where holes were (None: nowhere)."""
-    values: FloatArray = image.astype(np.float64 if image.dtype.name == "float64" else np.float32)
-    finite = np.isfinite(values)
-    has_value = np.asarray(finite if image.ndim == 2 else finite.all(axis=-1))
-    if valid is not None:
-        has_value &= valid
-    holes = None if has_value.all() else ~has_value
-    if holes is not None and has_value.any():
-        values = fill_from_nearest(values, has_value)
-    planes = [values] if image.ndim == 2 else [np.ascontiguousarray(plane) for plane in np.moveaxis(values, -1, 0)]
-    return planes, holes
+    channels = [image] if image.ndim == 2 else list(np.moveaxis(image, -1, 0))
+    has_value = np.ones(image.shape[:2], np.bool_) if valid is None else valid.copy()
+    if np.issubdtype(image.dtype, np.floating):
+        for channel in channels:
+            has_value &= np.isfinite(channel)
+    dtype = np.float64 if image.dtype.name == "float64" else np.float32
+    planes: list[FloatArray] = [np.ascontiguousarray(channel, dtype) for channel in channels]
+    if has_value.all():
+        return planes, None
+    if has_value.any():
+        planes = [fill_from_nearest(plane, has_value) for plane in planes]
+    return planes, ~has_value
 
 
 def _offsets(to_source: Matrix, points: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
