@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .images.files import read_image, write_image
     from .images.grids import Grid
     from .images.pair import ImagePair
+    from .images.radiometric import RadiometricImage, read_radiometric
     from .maps import Map
     from .metrics import describe_metrics, evaluate, quality_maps
     from .metrics.base import MetricInfo
@@ -38,6 +39,7 @@ __all__ = [
     "MethodInfo",
     "MetricInfo",
     "ParameterInfo",
+    "RadiometricImage",
     "Recipe",
     "describe_metrics",
     "evaluate",
@@ -47,6 +49,7 @@ __all__ = [
     "quality_maps",
     "read_alignment",
     "read_image",
+    "read_radiometric",
     "train",
     "write_alignment",
     "write_image",
@@ -64,6 +67,7 @@ _HOME = {
     "MethodInfo": "algorithms.base",
     "MetricInfo": "metrics.base",
     "ParameterInfo": "algorithms.base",
+    "RadiometricImage": "images.radiometric",
     "Recipe": "recipe",
     "describe_metrics": "metrics",
     "evaluate": "metrics",
@@ -73,6 +77,7 @@ _HOME = {
     "quality_maps": "metrics",
     "read_alignment": "images.alignment_files",
     "read_image": "images.files",
+    "read_radiometric": "images.radiometric",
     "train": "training",
     "write_alignment": "images.alignment_files",
     "write_image": "images.files",
