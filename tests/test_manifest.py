@@ -49,6 +49,7 @@ KEYS = {
     },
     "commands": {"id", "title", "python_name", "short_title", "category", "icon", "enablement"},
     "widgets": {"command", "display_name", "autogenerate"},
+    "readers": {"command", "filename_patterns", "accepts_directories"},
     "sample_data": {"key", "display_name", "command"},
     "menus": {"command", "submenu", "when", "group"},
     "submenus": {"id", "label", "icon"},
@@ -65,7 +66,7 @@ def unknown(items: list[dict[str, Any]], kind: str) -> set[str]:
 def test_no_unknown_key() -> None:
     assert not unknown([MANIFEST], "manifest")
     assert not unknown([CONTRIBUTIONS], "contributions")
-    for kind in ("commands", "widgets", "sample_data", "submenus"):
+    for kind in ("commands", "widgets", "readers", "sample_data", "submenus"):
         assert not unknown(CONTRIBUTIONS[kind], kind), kind
     for items in CONTRIBUTIONS["menus"].values():
         assert not unknown(items, "menus")
@@ -82,7 +83,7 @@ def test_the_installed_package_declares_it() -> None:
 
 def test_every_command_is_declared_once_and_used() -> None:
     assert len(COMMANDS) == len(CONTRIBUTIONS["commands"])
-    used = {item["command"] for kind in ("widgets", "sample_data") for item in CONTRIBUTIONS[kind]}
+    used = {item["command"] for kind in ("widgets", "readers", "sample_data") for item in CONTRIBUTIONS[kind]}
     in_menus = {item["command"] for items in CONTRIBUTIONS["menus"].values() for item in items if "command" in item}
     assert used | in_menus == set(COMMANDS)
     assert all(re.fullmatch(r"napari-irvisfuse\.[a-z][a-z0-9_]*", name) for name in COMMANDS)

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from napari_irvisfuse.errors import Cancelled, FusionError
 
-from . import demo, evaluate, fuse, methods, metrics, train, weights
+from . import demo, evaluate, fuse, methods, metrics, thermal, train, weights
 
 __all__ = ["app"]
 
@@ -65,6 +65,7 @@ app = typer.Typer(
 )
 app.command("fuse", epilog=fuse.EXAMPLES)(fuse.fuse)
 app.command("methods")(methods.methods)
+app.command("thermal", epilog=thermal.EXAMPLES)(thermal.thermal)
 app.command("metrics", epilog=metrics.EXAMPLES)(metrics.metrics)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.add_typer(train.app, name="train")

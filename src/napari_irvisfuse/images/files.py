@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from napari_irvisfuse.errors import ImageError, OutputError
 
+from .scale import Scale
+
 __all__ = ["WRITABLE", "check_output", "read_image", "write_atomically", "write_image"]
 
 WRITABLE = (".png", ".tif", ".tiff")
@@ -112,7 +114,9 @@ def check_output(path: str | Path, *, overwrite: bool) -> Path:
     return path
 
 
-def write_image(path: str | Path, array: npt.NDArray[Any], *, overwrite: bool = False) -> Path:
+def write_image(
+    path: str | Path, array: npt.NDArray[Any], *, overwrite: bool = False, scale: Scale | None = None
+) -> Path:
     """Write one image as PNG or TIFF in its own bit depth.
 
     Parameters
@@ -123,6 +127,8 @@ def write_image(path: str | Path, array: npt.NDArray[Any], *, overwrite: bool = 
         ``(H, W)`` or ``(H, W, 3 or 4)``.
     overwrite
         Replace an existing file.
+    scale
+        Size of the pixels and unit of the values, see :func:`~napari_irvisfuse.images.scale.read_scale`; TIFF keeps it.
 
     Raises
     ------
@@ -144,7 +150,7 @@ def write_image(path: str | Path, array: npt.NDArray[Any], *, overwrite: bool = 
             options: dict[str, Any] = {"photometric": "rgb" if colour else "minisblack", "compression": "zlib"}
             if colour and array.shape[-1] == 4:
                 options["extrasamples"] = ["unassalpha"]
-            tifffile.imwrite(target, array, **options)
+            tifffile.imwrite(target, array, **options, **(scale or Scale()).tiff_options())
 
     else:
         if array.dtype not in (np.uint8, np.uint16):

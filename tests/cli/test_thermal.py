@@ -1,0 +1,73 @@
+"""``irvisfuse thermal`` writes what ``nif.read_radiometric`` reads."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import napari_irvisfuse as nif
+from napari_irvisfuse.images.alignment_files import read_alignment
+from napari_irvisfuse.images.scale import read_scale
+
+COUNTS = (17000 + np.arange(24 * 32).reshape(24, 32)).astype(np.uint16)
+PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def flir(folder, write_rjpeg):
+    return write_rjpeg(folder / "in/FLIR0001.jpg", COUNTS, PHOTO, overlay=(1.25, 3, -2))
+
+
+def test_temperatures_photograph_and_alignment(run, folder, flir):
+    result = run("thermal", flir, "-o", "out/new")
+    assert (result.exit_code, result.stderr) == (0, "")
+    thermal = nif.read_radiometric(flir)
+    celsius = nif.read_image(folder / "out/new/FLIR0001_infrared.tif")
+    assert celsius.dtype == np.float32
+    np.testing.assert_array_equal(celsius, thermal.celsius())
+    assert read_scale(folder / "out/new/FLIR0001_infrared.tif").value_unit == "°C"
+    np.testing.assert_array_equal(nif.read_image(folder / "out/new/FLIR0001_visible.png"), thermal.visible)
+    alignment = read_alignment(folder / "out/new/FLIR0001_alignment.json")
+    np.testing.assert_allclose(alignment.ir_to_visible, thermal.ir_to_visible)
+    assert (alignment.ir_shape, alignment.visible_shape, alignment.model) == ((24, 32), (48, 64), "camera")
+    low, high = celsius.min(), celsius.max()
+    assert f"32×24, {low:.1f} to {high:.1f} °C, Synthetic" in result.stdout
+
+
+def test_counts_bit_by_bit(run, folder, flir):
+    run("thermal", flir, "-o", "out", "--counts", "--quiet")
+    np.testing.assert_array_equal(nif.read_image(folder / "out/FLIR0001_infrared.tif"), COUNTS)
+
+
+def test_other_conditions(run, folder, flir):
+    report = json.loads(run("thermal", flir, "-o", "out", "--emissivity", 0.5, "--distance", 0, "--json").stdout)
+    expected = nif.read_radiometric(flir).celsius(emissivity=0.5, distance=0)
+    np.testing.assert_array_equal(nif.read_image(folder / "out/FLIR0001_infrared.tif"), expected)
+    assert report["conditions"]["emissivity"] == 0.5
+    assert report["conditions"]["relative_humidity"] == 0.5
+    assert report["celsius"] == {"min": pytest.approx(expected.min()), "max": pytest.approx(expected.max())}
+    assert set(report["files"]) == {"infrared", "visible", "alignment"}
+
+
+def test_without_a_photograph(run, folder, write_rjpeg):
+    path = write_rjpeg(folder / "in/a.jpg", COUNTS, overlay=None)
+    run("thermal", path, "-o", "out")
+    assert [file.name for file in (folder / "out").iterdir()] == ["a_infrared.tif"]
+
+
+def test_nothing_is_replaced_unasked(run, refused, folder, flir):
+    (folder / "out").mkdir()
+    (folder / "out/FLIR0001_alignment.json").write_text("mine")
+    assert "exists already" in refused("thermal", flir, "-o", "out")
+    assert [file.name for file in (folder / "out").iterdir()] == ["FLIR0001_alignment.json"]
+    assert run("thermal", flir, "-o", "out", "--overwrite").exit_code == 0
+
+
+def test_what_is_refused(refused, pair, flir):
+    assert "no radiometric JPEG" in refused("thermal", pair[0], "-o", "out")
+    assert "no image file" in refused("thermal", "missing.jpg", "-o", "out")
+    assert "emissivity" in refused("thermal", flir, "-o", "out", "--emissivity", 0)
+    assert "--counts" in refused("thermal", flir, "-o", "out", "--emissivity", 0.9, "--counts")
+    assert "cannot be made" in refused("thermal", flir, "-o", flir)
