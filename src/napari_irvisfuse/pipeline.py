@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -18,9 +18,9 @@ from .algorithms.base import Fusion, Parameters
 from .devices import Compute, choose, is_out_of_memory, release_memory
 from .errors import DeviceError, OutputError, ParameterError
 from .images.files import write_atomically
-from .images.pair import ImagePair, Output
+from .images.pair import ImagePair, Output, check_output_rule
 from .images.placement import GridChoice, GridName
-from .images.ranges import FloatArray, WindowSpec
+from .images.ranges import FloatArray, Window, WindowSpec
 from .maps import Map
 from .recipe import Recipe
 from .runtime import Runtime
@@ -54,6 +54,9 @@ class FusionResult:
     valid
         ``(H, W)`` bool, False where an image had no value, so that ``fused`` is the visible image there; None if both
         have one everywhere.
+    ir_window, visible_window
+        Which values were 0 and 1, in their units: ``result.ir_window.from_unit(map)`` is a map of infrared intensities
+        in °C, if the infrared image was.
     """
 
     fused: npt.NDArray[Any]
@@ -62,13 +65,15 @@ class FusionResult:
     notes: tuple[str, ...] = ()
     grid: GridName = "visible"
     valid: npt.NDArray[np.bool_] | None = None
+    ir_window: Window | None = None
+    visible_window: Window | None = None
 
     def map_files(self) -> dict[str, str]:
         """Return the file that :meth:`save_maps` gives each map: TIFF, or CSV for what is no image."""
         return {name: f"{name}.tif" if item.data.ndim > 1 else f"{name}.csv" for name, item in self.maps.items()}
 
     def save_maps(self, folder: str | Path, *, overwrite: bool = True) -> Path:
-        """Write every map, with ``maps.json`` beside them giving title, kind, group, stride and labels.
+        """Write every map, with ``maps.json`` beside them: title, kind, group, stride, labels, and the windows.
 
         Parameters
         ----------
@@ -114,7 +119,10 @@ class FusionResult:
                 "stride": item.stride,
                 "labels": list(item.labels),
             }
-        text = json.dumps({"maps": listing, "recipe": self.recipe.to_dict()}, indent=2, ensure_ascii=False) + "\n"
+        windows = {"ir": self.ir_window, "visible": self.visible_window}
+        used = {name: asdict(window) for name, window in windows.items() if window is not None}
+        document = {"maps": listing, "windows": used, "recipe": self.recipe.to_dict()}
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         write_atomically(folder / "maps.json", lambda target: target.write_text(text, encoding="utf-8"))
         return folder
 
@@ -172,7 +180,7 @@ class FusionSession:
         **parameters: Any,
     ) -> FusionResult:
         """Fuse the pair; arguments as for :func:`fuse`."""
-        _check_output(output)
+        check_output_rule(output)
         chosen = get_method(method)
         checked = chosen.parameters(**parameters)
         runtime = Runtime(self.compute, maps=maps, progress=progress, cancelled=cancelled)
@@ -215,6 +223,8 @@ class FusionSession:
             notes=(*self.pair.notes, *self._state_notes, *runtime.notes),
             grid=self.pair.placement.grid,
             valid=self.pair.valid,
+            ir_window=self.pair.ir_window,
+            visible_window=self.pair.visible_window,
         )
 
     def _key_of(
@@ -294,7 +304,8 @@ def fuse(
     grid
         On whose pixels to fuse: ``"visible"``, ``"ir"``, or ``"finer"``: the ones that are smaller.
     output
-        ``"visible"`` for the visible image's colour, ``"luma"`` for grey.
+        Colour of the result: ``"visible"`` keeps the visible image's chroma; ``"natural"`` lifts it along with the
+        luma, as more light would; ``"luma"`` is grey.
     maps
         False leaves ``result.maps`` empty, and whatever has to be computed for them alone.
     progress
@@ -325,7 +336,7 @@ def fuse(
     >>> result.fused.shape, result.fused.dtype
     ((32, 32, 3), dtype('uint8'))
     """
-    _check_output(output)
+    check_output_rule(output)
     get_method(method).parameters(**parameters)  # a typing mistake should not wait for the images to be read
     pair = ImagePair.from_images(
         ir,
@@ -360,11 +371,6 @@ def _attempts(compute: Compute) -> list[tuple[Compute, bool, tuple[str, ...]]]:
     if compute.device.type != "cpu":
         attempts.append((compute.on_cpu(), True, (f"{compute.device} had too little memory: computed on the CPU.",)))
     return attempts
-
-
-def _check_output(output: str) -> None:
-    if output not in ("visible", "luma"):
-        raise ParameterError(f"output is visible or luma; got {output!r}.")
 
 
 def _to_array(tensor: torch.Tensor) -> FloatArray:

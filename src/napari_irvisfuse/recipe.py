@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import FusionError, ParameterError, RecipeError
 from .images.files import write_atomically
-from .images.pair import Output
+from .images.pair import Output, check_output_rule
 from .images.placement import GridChoice, PlacementSpec, check_grid, parse_rows
 from .images.ranges import WindowSpec, parse_window
 
@@ -41,7 +41,7 @@ class Recipe:
         How the images lie on each other and on whose grid they are fused, as asked for: ``"fit"``, the three rows of a
         matrix in pixels, or None if both have the same pixels; ``"visible"``, ``"ir"`` or ``"finer"``.
     output
-        ``"visible"`` or ``"luma"``.
+        Colour: ``"visible"``, ``"natural"`` or ``"luma"``.
     versions
         Of this package, torch and NumPy.
     """
@@ -121,8 +121,10 @@ class Recipe:
         for key in ("device", "precision", "weights", "weights_sha256"):
             if not isinstance(fields.get(key, ""), str | None):
                 raise RecipeError(f"In the recipe, {key} must be text; got {fields[key]!r}.")
-        if fields.get("output", "visible") not in ("visible", "luma"):
-            raise RecipeError("In the recipe, output must be visible or luma.")
+        try:
+            check_output_rule(fields.get("output", "visible"))
+        except ParameterError as error:
+            raise RecipeError(f"In the recipe, {error}") from error
         for key in ("ir_window", "visible_window"):
             try:
                 fields[key] = parse_window(fields.get(key, "auto"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from napari_irvisfuse.images.color import LUMA_WEIGHTS, merge_luma, split_luma
+from napari_irvisfuse.images.color import LUMA_WEIGHTS, lift_chroma, merge_luma, split_luma
 
 WIDTH = {np.float32: 32, np.float64: 64}
 
@@ -78,3 +78,59 @@ def test_black_and_white_have_no_room_for_colour():
 def test_colour_is_kept_whole_where_there_is_room():
     chroma = split_luma(np.float32([[0.5, 0.4, 0.3]]))[1]
     np.testing.assert_allclose(merge_luma(np.float32([0.6]), chroma) - 0.6, chroma, atol=1e-7)
+
+
+# -- lifted along with the luma ---------------------------------------------------------------------------------
+
+
+def natural(rgb: np.ndarray, luma: np.ndarray) -> np.ndarray:
+    old, chroma = split_luma(rgb)
+    return merge_luma(luma, lift_chroma(chroma, old, luma))
+
+
+@given(colours())
+def test_where_the_luma_stays_nothing_is_lifted(rgb):
+    luma, chroma = split_luma(rgb)
+    np.testing.assert_array_equal(lift_chroma(chroma, luma, luma), chroma)
+
+
+@given(greys(), colours())
+def test_lifted_colours_have_the_luma_asked_for_and_stay_in_the_gamut(luma, rgb):
+    lifted = natural(rgb, luma)
+    assert lifted.dtype == np.float32
+    assert lifted.min() >= 0
+    assert lifted.max() <= 1
+    np.testing.assert_allclose(lifted.astype(np.float64) @ np.array(LUMA_WEIGHTS), luma, atol=1e-6)
+
+
+@given(greys(np.float64), colours(np.float64))
+def test_lifting_keeps_the_hue(luma, rgb):
+    chroma = split_luma(rgb)[1]
+    new = natural(rgb, luma) - luma[..., None]
+    np.testing.assert_allclose(np.cross(new, chroma), 0, atol=1e-12)
+    assert ((new * chroma).sum(-1) >= -1e-15).all()
+
+
+def encoded(light: np.ndarray) -> np.ndarray:
+    return 1.055 * light ** (1 / 2.4) - 0.055
+
+
+@given(st.floats(0.2, 8), colours(np.float64))
+def test_it_is_what_more_light_on_the_same_surface_gives(more, rgb):
+    """Held against sRGB itself: decoded, multiplied, encoded."""
+    light = ((rgb + 0.055) / 1.055) ** 2.4 * more
+    expected = encoded(light)
+    rows = (expected > 0).all(-1) & (expected < 1).all(-1) & (more ** (1 / 2.4) < 4)
+    lifted = natural(rgb[rows], split_luma(expected[rows])[0])
+    np.testing.assert_allclose(lifted, expected[rows], atol=1e-9)
+
+
+@given(greys(), greys())
+def test_grey_is_lifted_to_grey(old, new):
+    rgb = np.repeat(old[..., None], 3, axis=-1)
+    np.testing.assert_array_equal(natural(rgb, new), new[..., None].repeat(3, -1))
+
+
+def test_what_was_nearly_black_does_not_glow():
+    noise = np.float32([[[2, 0, 5]]]) / 255
+    assert np.ptp(natural(noise, np.float32([[0.7]]))) < 0.1

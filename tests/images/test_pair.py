@@ -10,12 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from matplotlib import colormaps
 
 from napari_irvisfuse.errors import ImageError, ParameterError
 from napari_irvisfuse.images.color import LUMA_WEIGHTS, split_luma
 from napari_irvisfuse.images.files import write_image
-from napari_irvisfuse.images.pair import ImagePair
-from napari_irvisfuse.images.ranges import Window
+from napari_irvisfuse.images.pair import OUTPUTS, ImagePair, check_output_rule
+from napari_irvisfuse.images.radiometric import read_radiometric
+from napari_irvisfuse.images.ranges import Window, to_dtype
+from napari_irvisfuse.images.scale import Scale
 
 SHAPES = {"grey": (17, 21), "rgb": (17, 21, 3), "rgba": (17, 21, 4)}
 DTYPES = ("bool", "u1", "u2", ">u2", "f2", "f4", ">f4", "f8")
@@ -137,6 +140,140 @@ def test_every_result_has_the_shape_and_type_of_the_visible_image(visible, fused
     assert back.dtype == np.uint8
     luma = back @ np.array(LUMA_WEIGHTS) / 255
     np.testing.assert_allclose(luma, np.clip(fused, 0, 1), atol=0.51 / 255)
+
+
+# -- colour rules -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", OUTPUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(data=st.data())
+def test_under_every_rule_colour_survives_exactly_where_the_luma_does(rule, dtype, data):
+    visible = image(dtype, data.draw(st.sampled_from(["rgb", "rgba"])), seed=data.draw(st.integers(0, 99)))
+    made = pair(image(seed=1), visible)
+    same = data.draw(npst.arrays(np.bool_, made.shape))
+    fused = np.where(same, made.visible, 1 - made.visible)
+    back, own = made.restore(fused, rule), made.restore(made.visible, rule)
+    np.testing.assert_array_equal(back[same], own[same])
+    if rule != "luma":
+        np.testing.assert_array_equal(back[same], visible[same])
+        np.testing.assert_array_equal(back[..., 3:], visible[..., 3:])
+
+
+@pytest.mark.parametrize("rule", OUTPUTS)
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_under_every_rule_the_new_luma_arrives(dtype, rule):
+    made = pair(image("u1", seed=1), image(dtype, "rgb"), visible_window="full")
+    fused = np.random.default_rng(3).random(made.shape).astype(np.float32)
+    back = made.restore(fused, rule)
+    top = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    luma = back / top if rule == "luma" else split_luma(back.astype(np.float64) / top)[0]
+    np.testing.assert_allclose(luma, fused, atol=0.51 / top if top > 1 else 1e-6)
+
+
+def test_natural_is_more_colourful_than_visible_where_it_is_lifted():
+    visible = np.full((16, 16, 3), (60, 30, 20), np.uint8)
+    made = pair(image()[:16, :16], visible)
+    lifted = np.full(made.shape, 0.5, np.float32)
+    kept, natural = (np.ptp(made.restore(lifted, rule)[0, 0].astype(int)) for rule in ("visible", "natural"))
+    assert kept == pytest.approx(40, abs=1)
+    assert natural > 2 * kept
+
+
+@pytest.mark.parametrize("rule", OUTPUTS)
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_grey_stored_as_rgb_is_grey(dtype, rule):
+    grey = image(dtype)
+    stored = np.stack([grey] * 3, axis=-1)
+    made, plain = pair(image(seed=1), stored), pair(image(seed=1), grey)
+    np.testing.assert_array_equal(made.visible, plain.visible)
+    fused = np.random.default_rng(3).random(made.shape).astype(np.float32)
+    back, expected = made.restore(fused, rule), plain.restore(fused)
+    assert back.shape == (expected.shape if rule == "luma" else stored.shape)
+    np.testing.assert_array_equal(back, expected if rule == "luma" else expected[..., None].repeat(3, -1))
+
+
+def test_no_such_rule():
+    with pytest.raises(ParameterError, match="visible, natural, luma"):
+        check_output_rule("grey")
+
+
+# -- infrared in colour -----------------------------------------------------------------------------------------
+
+
+def painted(palette: str, dtype="u1") -> tuple[np.ndarray, np.ndarray]:
+    rows, columns = np.mgrid[:64, :80] / 80
+    heat = 0.5 + 0.5 * np.sin(7 * rows + 2) * np.cos(5 * columns)
+    rgb = colormaps[palette](heat)[..., :3]
+    return (np.round(rgb * 255) if dtype == "u1" else rgb).astype(dtype), heat
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("palette", ["inferno", "jet", "turbo"])
+def test_false_colour_is_turned_back_and_said(palette, dtype):
+    colours, heat = painted(palette, dtype)
+    made = pair(colours, np.zeros((64, 80), np.uint8))
+    np.testing.assert_allclose(made.ir, heat, atol=0.02)
+    assert f"palette: {palette}" in made.notes[0]
+
+
+def test_windows_of_false_colour_are_in_the_levels_of_the_file():
+    colours, heat = painted("inferno")
+    made = pair(colours, np.zeros((64, 80), np.uint8), ir_window=(51, 204))
+    np.testing.assert_allclose(made.ir, np.clip((heat - 0.2) / 0.6, 0, 1), atol=0.03)
+    assert made.windows[0] == (51, 204)
+
+
+def test_a_hole_in_false_colour_is_a_hole():
+    colours, _ = painted("inferno", "f4")
+    colours[3, 4, 1] = np.nan
+    made = pair(colours, np.zeros((64, 80), np.uint8))
+    assert np.argwhere(~made.valid).tolist() == [[3, 4]]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "bool"])
+def test_infrared_grey_stored_as_rgb_is_grey(dtype):
+    grey = image(dtype)
+    made, plain = pair(np.stack([grey] * 3, -1), image()), pair(grey, image())
+    np.testing.assert_array_equal(made.ir, plain.ir)
+    assert made.notes == ()
+
+
+def test_other_colours_are_said_to_be_reduced_to_luma():
+    assert "its luma is fused" in pair(image("u1", "rgb"), image()).notes[0]
+
+
+# -- units ------------------------------------------------------------------------------------------------------
+
+
+def test_the_infrared_window_knows_its_unit(tmp_path, write_rjpeg):
+    counts = (17000 + np.arange(16 * 16).reshape(16, 16)).astype(np.uint16)
+    celsius = read_radiometric(write_rjpeg(tmp_path / "a.jpg", counts)).celsius()
+    made = pair(tmp_path / "a.jpg", image()[:16, :16])
+    assert made.ir_window.unit == "°C"
+    np.testing.assert_allclose(made.ir_window.from_unit(made.ir), celsius, atol=1e-5)
+    write_image(tmp_path / "a.tif", celsius, scale=Scale(value_unit="°C"))
+    assert pair(str(tmp_path / "a.tif"), image()[:16, :16]).ir_window == made.ir_window
+    assert pair(celsius, image()[:16, :16], ir_unit="°C").ir_window == made.ir_window
+    assert pair(celsius, image()[:16, :16]).ir_window.unit == ""
+
+
+@given(st.floats(-40, 100), st.floats(0.5, 400), st.integers(0, 9))
+def test_degrees_keep_their_precision(low, span, seed):
+    """To the last float32 digit of the unit range, which is finer than any sensor: no 8-bit step on the way."""
+    celsius = (low + span * np.random.default_rng(seed).random((16, 16))).astype(np.float32)
+    made = pair(celsius, image()[:16, :16])
+    np.testing.assert_allclose(made.ir_window.from_unit(made.ir), celsius, atol=1e-7 * span + 1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("bits", [12, 14, 16])
+@given(seed=st.integers(0, 99))
+def test_counts_of_every_depth_stay_apart(bits, seed):
+    counts = np.random.default_rng(seed).integers(0, 2**bits, (64, 64)).astype(np.uint16)
+    made = pair(counts, image("u2", seed=seed)[:16, :16].repeat(4, 0).repeat(4, 1))
+    np.testing.assert_array_equal(to_dtype(made.ir_window.from_unit(made.ir), counts.dtype), counts)
+    levels = np.unique(counts)
+    assert len(np.unique(made.ir)) == len(levels)
 
 
 # -- no value here or there -------------------------------------------------------------------------------------

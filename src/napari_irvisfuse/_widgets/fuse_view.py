@@ -40,6 +40,10 @@ _SHOW_TITLES = ("fused image only", "base and detail", "everything")
 REPLACE, ADD_NEW = "replace", "add"
 _WIDTH = 310  # the narrowest at which no control is cut off
 _LOADING = "Loading methods…"
+_COLOUR_HELP = """Colour of the fused image.
+visible: the visible image's chroma as it is
+natural: lifted along with the luma, as more light would
+luma: grey"""
 
 
 class FuseView:
@@ -303,8 +307,8 @@ class FuseView:
         )
         self.ir_window, self.visible_window = WindowChoice("infrared"), WindowChoice("visible")
         self.output_box = ComboBox(
-            choices=[("as in visible", "visible"), ("grey", "luma")],
-            tooltip="Colour of the fused image.",
+            choices=[("visible", "visible"), ("natural", "natural"), ("luma (grey)", "luma")],
+            tooltip=_COLOUR_HELP,
         )
         self._theme = viewer.theme
         self._plot: ChannelPlot | None = None

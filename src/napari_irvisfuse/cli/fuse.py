@@ -16,6 +16,7 @@ EXAMPLES = """Examples:
 - `irvisfuse fuse ir.png visible.png -o fused.png`
 - `irvisfuse fuse ir.tif vis.tif -o out.tif --method wls --param iterations=6 --maps maps --save-recipe wls.yaml`
 - `irvisfuse fuse ir.tif photo.jpg -o fused.png --align fit`
+- `irvisfuse fuse FLIR0001.jpg -o fused.png`
 - `irvisfuse fuse ir2.tif vis2.tif -o out2.tif --recipe wls.yaml`
 """
 
@@ -23,8 +24,10 @@ _INPUT, _METHOD, _COMPUTE, _RESULT = "Images", "Method", "Computing", "Results"
 
 
 def fuse(
-    ir: Annotated[Path, typer.Argument(metavar="IR", help="Infrared image: PNG, TIFF, JPEG …")],
-    visible: Annotated[Path, typer.Argument(metavar="VISIBLE", help="Visible image of the scene, grey or colour.")],
+    ir: Annotated[
+        Path,
+        typer.Argument(metavar="IR", help="Infrared image: PNG, TIFF, JPEG …; a radiometric JPEG is read in °C."),
+    ],
     output: Annotated[
         Path,
         typer.Option(
@@ -35,6 +38,14 @@ def fuse(
             rich_help_panel=_RESULT,
         ),
     ],
+    visible: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="VISIBLE",
+            help="Visible image of the scene, grey or colour; not needed if IR is a radiometric JPEG with both.",
+            show_default=False,
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option("--method", "-m", help="See `irvisfuse methods`; rdn if not given.", rich_help_panel=_METHOD),
@@ -98,16 +109,19 @@ def fuse(
             rich_help_panel=_INPUT,
         ),
     ] = None,
-    grey: Annotated[
-        bool | None,
+    colour: Annotated[
+        str | None,
         typer.Option(
-            "--grey/--colour",
-            "--luma",
-            help="Write the fused luma alone, or with the visible image's colour (the default).",
+            metavar="RULE",
+            help="visible (the default) keeps the visible image's chroma, natural lifts it along with the luma,"
+            " luma is grey.",
             rich_help_panel=_RESULT,
-            show_default=False,
         ),
     ] = None,
+    grey: Annotated[
+        bool,
+        typer.Option("--grey", "--luma", help="Short for --colour luma.", rich_help_panel=_RESULT, show_default=False),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …, mps.", rich_help_panel=_COMPUTE)] = "auto",
     precision: Annotated[
         str | None,
@@ -146,7 +160,7 @@ def fuse(
     from .request import Choices, Request, Targets
 
     request = Request.prepare(
-        (ir, visible),
+        (ir,) if visible is None else (ir, visible),
         Targets(output, maps, save_recipe, overwrite),
         Choices(
             method=method,
@@ -160,7 +174,7 @@ def fuse(
             visible_window=visible_window,
             align=align,
             grid=grid,
-            output=None if grey is None else "luma" if grey else "visible",
+            output=_rule(colour, grey=grey),
         ),
     )
     with interruptible() as cancelled, progress_bar(quiet=quiet) as progress:
@@ -172,3 +186,11 @@ def fuse(
         echo_json(report.to_dict())
     elif not quiet:
         typer.echo(report.line())
+
+
+def _rule(colour: str | None, *, grey: bool) -> str | None:
+    from napari_irvisfuse.errors import ParameterError
+
+    if grey and colour not in (None, "luma"):
+        raise ParameterError(f"--grey is --colour luma, and --colour {colour} is something else: leave one out.")
+    return "luma" if grey else colour

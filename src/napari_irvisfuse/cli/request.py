@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.algorithms import get_method
-from napari_irvisfuse.errors import Cancelled, OutputError, ParameterError
+from napari_irvisfuse.errors import Cancelled, ImageError, OutputError, ParameterError
 from napari_irvisfuse.images.alignment_files import read_alignment
 from napari_irvisfuse.images.files import check_output
-from napari_irvisfuse.images.pair import Output
+from napari_irvisfuse.images.pair import check_output_rule
 from napari_irvisfuse.images.placement import FIT, check_grid
+from napari_irvisfuse.images.radiometric import infrared_unit, is_radiometric, read_infrared
+from napari_irvisfuse.images.scale import Scale, read_scale
 from napari_irvisfuse.pipeline import DEFAULT_METHOD, FusionResult
 from napari_irvisfuse.recipe import Recipe
 from napari_irvisfuse.types import Cancel, Progress
@@ -100,7 +102,7 @@ class Choices:
     visible_window: str | None = None
     align: str | None = None
     grid: str | None = None
-    output: Output | None = None
+    output: str | None = None
 
     @property
     def align_file(self) -> Path | None:
@@ -132,7 +134,7 @@ class Choices:
             "visible_window": self.visible_window,
             "ir_to_visible": self.align if self.align_file is None else read_alignment(self.align_file),
             "grid": None if self.grid is None else check_grid(self.grid),
-            "output": self.output,
+            "output": None if self.output is None else check_output_rule(self.output),
         }
         return {
             **{name: getattr(base, name) if value is None else value for name, value in chosen.items()},
@@ -171,6 +173,11 @@ class Report:
             "shape": list(self.result.fused.shape),
             "dtype": str(self.result.fused.dtype),
             "grid": self.result.grid,
+            "windows": {
+                name: asdict(window)
+                for name, window in (("ir", self.result.ir_window), ("visible", self.result.visible_window))
+                if window is not None
+            },
             **{name: recipe[name] for name in used},
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
@@ -189,18 +196,47 @@ class Report:
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
-    """A fusion of two files that has been checked."""
+class _Images:
+    """What the input files hold."""
 
     ir: npt.NDArray[Any]
+    ir_unit: str
     visible: npt.NDArray[Any]
+    visible_scale: Scale
+    ir_to_visible: npt.NDArray[np.float64] | None
+
+    @classmethod
+    def read(cls, ir: Path, visible: Path | None = None) -> _Images:
+        """Read two files, or a radiometric JPEG that holds both images and says how they lie on each other.
+
+        Raises
+        ------
+        ImageError
+            If one of them cannot be read, or is not there.
+        """
+        if visible is not None:
+            scale = replace(read_scale(visible), value_unit="")  # a fused value is no measured one
+            return cls(read_infrared(ir), infrared_unit(ir), nif.read_image(visible), scale, None)
+        if ir.expanduser().is_file() and not is_radiometric(ir):
+            raise ImageError(f"{ir} is no radiometric JPEG that holds both images: name a visible image too.")
+        thermal = nif.read_radiometric(ir)
+        if thermal.visible is None:
+            raise ImageError(f"{ir} holds no photograph beside the thermal image: name a visible image too.")
+        return cls(thermal.celsius(), "°C", thermal.visible, Scale(), thermal.ir_to_visible)
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A fusion of two files, or of the two halves of one, that has been checked."""
+
+    images: _Images
     inputs: tuple[Path, ...]
     targets: Targets
     arguments: dict[str, Any]
     saved: Recipe | None
 
     @classmethod
-    def prepare(cls, inputs: tuple[Path, Path], targets: Targets, choices: Choices) -> Request:
+    def prepare(cls, inputs: tuple[Path, ...], targets: Targets, choices: Choices) -> Request:
         """Check the targets first, then the choices, then the images: the cheapest first.
 
         Raises
@@ -212,13 +248,16 @@ class Request:
         targets.check(read)
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         arguments = choices.arguments(saved)
-        ir, visible = (nif.read_image(path) for path in inputs)
-        if targets.output.suffix.lower() == ".png" and np.issubdtype(visible.dtype, np.floating):
+        images = _Images.read(*inputs)
+        if arguments["ir_to_visible"] is None:
+            arguments["ir_to_visible"] = images.ir_to_visible
+        kind = images.visible.dtype
+        if targets.output.suffix.lower() == ".png" and np.issubdtype(kind, np.floating):
             raise OutputError(
-                f"The visible image holds {visible.dtype} numbers, which PNG cannot store:"
+                f"The visible image holds {kind} numbers, which PNG cannot store:"
                 f" write {targets.output.with_suffix('.tif').name} instead."
             )
-        return cls(ir, visible, read, targets, arguments, saved)
+        return cls(images, read, targets, arguments, saved)
 
     def run(self, progress: Progress, cancelled: Cancel) -> Report:
         """Fuse, then write everything; the fused image last, so that where it is, the rest is too.
@@ -231,7 +270,10 @@ class Request:
             Before anything was written.
         """
         started = time.perf_counter()
-        result = nif.fuse(self.ir, self.visible, progress=progress, cancelled=cancelled, **self.arguments)
+        images = self.images
+        result = nif.fuse(images.ir, images.visible, progress=progress, cancelled=cancelled, **self.arguments)
+        if result.ir_window is not None:
+            result = replace(result, ir_window=replace(result.ir_window, unit=images.ir_unit))
         seconds = time.perf_counter() - started
         if cancelled():
             raise Cancelled
@@ -241,7 +283,8 @@ class Request:
             result.save_maps(targets.maps, overwrite=targets.overwrite)
         if targets.recipe:
             result.recipe.save(targets.recipe)
-        nif.write_image(targets.output, result.fused, overwrite=targets.overwrite)
+        scale = images.visible_scale if result.grid == "visible" else None
+        nif.write_image(targets.output, result.fused, overwrite=targets.overwrite, scale=scale)
         return Report(result, targets, seconds, (*self._other_weights(result), *result.notes))
 
     def _other_weights(self, result: FusionResult) -> tuple[str, ...]:

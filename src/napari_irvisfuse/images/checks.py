@@ -11,14 +11,17 @@ import numpy.typing as npt
 from napari_irvisfuse.errors import ImageError
 
 from .color import split_luma
+from .false_colour import unpaint
 from .files import read_image
+from .radiometric import read_infrared
 from .ranges import FloatArray, Role, Window, WindowSpec, resolve_window
 from .resampling import fill_from_nearest
 
-__all__ = ["MIN_SIZE", "as_image", "normalise", "size_of", "window_of"]
+__all__ = ["MIN_SIZE", "as_image", "normalise", "size_of", "window_of", "without_colour"]
 
 MIN_SIZE = 16
 """Smallest height and width that every method can work on, in pixels."""
+_VIVID, _SPECKS = 0.15, 0.02  # difference of channels, share of pixels: a picture in colour, not one with noise
 _DTYPES = ("bool", "uint8", "uint16", "float16", "float32", "float64")  # by name, so of either byte order
 
 
@@ -35,7 +38,7 @@ def as_image(image: object, name: str) -> npt.NDArray[Any]:
     image
         Array, torch tensor or path.
     name
-        What the errors call it: ``"infrared"``.
+        What the errors call it: ``"infrared"`` (read in °C from a radiometric JPEG) or ``"visible"``.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def as_image(image: object, name: str) -> npt.NDArray[Any]:
         If it is no image that can be fused.
     """
     if isinstance(image, str | Path):
-        image = read_image(image)
+        image = read_infrared(image) if name == "infrared" else read_image(image)
     try:  # a torch tensor is recognised without importing torch
         array = _from_tensor(image) if hasattr(image, "detach") else np.asarray(image)
     except (TypeError, ValueError) as error:
@@ -74,6 +77,50 @@ def _from_tensor(tensor: Any) -> npt.NDArray[Any]:
     if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (3, 4):
         array = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
     return array
+
+
+def without_colour(array: npt.NDArray[Any], window: WindowSpec) -> tuple[npt.NDArray[Any], WindowSpec, str]:
+    """Turn a checked infrared image in colour into one plane, if it was painted with a palette or is grey all the same.
+
+    Parameters
+    ----------
+    array
+        ``(H, W)`` or ``(H, W, 3 or 4)``.
+    window
+        In the array's values.
+
+    Returns
+    -------
+    array
+        ``(H, W)`` where possible. In false colour: shares of the palette in [0, 1], float64, with NaN where the image
+        had no value.
+    window
+        In the values of the returned array.
+    note
+        What was done, in a sentence for the user; empty if nothing was.
+    """
+    if array.ndim == 2:
+        return array, window, ""
+    rgb = array[..., :3]
+    if (rgb[..., :1] == rgb).all():
+        return rgb[..., 0], window, ""
+    top = float(np.iinfo(array.dtype).max) if np.issubdtype(array.dtype, np.integer) else 1.0
+    unit = rgb.astype(np.float64) / top
+    finite = np.isfinite(unit).all(axis=-1)
+    unit[~finite] = 0
+    if unit.min() < 0 or unit.max() > 1:  # no picture
+        return array, window, ""
+    values, palette = unpaint(unit)
+    if values is None:
+        vivid = (np.ptp(unit, axis=-1) > _VIVID).mean() > _SPECKS
+        said = "The infrared image is in colour that follows no palette: its luma is fused." if vivid else ""
+        return array, window, said
+    values[~finite] = np.nan
+    scaled: WindowSpec = window if isinstance(window, str) else (window[0] / top, window[1] / top)
+    note = (
+        f"The infrared image is in false colour (palette: {palette}): it was turned back into a scale from cold to hot."
+    )
+    return values, scaled, note
 
 
 def normalise(

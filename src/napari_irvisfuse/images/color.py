@@ -6,10 +6,13 @@ import numpy as np
 
 from .ranges import FloatArray
 
-__all__ = ["LUMA_WEIGHTS", "merge_luma", "split_luma"]
+__all__ = ["LUMA_WEIGHTS", "lift_chroma", "merge_luma", "split_luma"]
 
 # ITU-R BT.601, the luma of JPEG, of MATLAB's rgb2gray and of the fusion literature.
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+# sRGB (IEC 61966-2-1) encodes light x as 1.055 x^(1/2.4) − 0.055, but for the darkest shades
+_SRGB_OFFSET = 0.055
+_MOST_GAIN = 4.0
 
 
 def split_luma(rgb: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -58,6 +61,31 @@ def merge_luma(luma: FloatArray, chroma: FloatArray) -> FloatArray:
     outside = red | green | blue  # few pixels, and the rest of the work is for them alone
     merged[outside] = _into_gamut(luma[outside], chroma[outside])
     return merged
+
+
+def lift_chroma(chroma: FloatArray, old: FloatArray, new: FloatArray) -> FloatArray:
+    """Scale colour differences along with the luma, as if there were more or less light on the same surface.
+
+    Parameters
+    ----------
+    chroma
+        ``(…, 3)``, from :func:`split_luma`.
+    old, new
+        ``(…)``, in [0, 1]: luma before and after.
+
+    Returns
+    -------
+    ``(…, 3)``: for :func:`merge_luma` under the new luma. Unchanged where the luma is.
+
+    Notes
+    -----
+    Light multiplied by k takes an sRGB value v to s·(v + 0.055) − 0.055 with s = k^(1/2.4). Solved for the k that leads
+    from the old luma to the new one, s = (new + 0.055) / (old + 0.055), and the colour differences grow by s too: hue
+    and saturation stay those of the surface. At most fourfold: where more would be needed, colour is mostly noise.
+    """
+    gain = np.minimum((new + _SRGB_OFFSET) / (old + _SRGB_OFFSET), _MOST_GAIN)
+    lifted: FloatArray = chroma * gain[..., None].astype(chroma.dtype)
+    return lifted
 
 
 def _into_gamut(luma: FloatArray, chroma: FloatArray) -> FloatArray:

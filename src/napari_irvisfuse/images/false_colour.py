@@ -16,8 +16,16 @@ __all__ = ["unpaint"]
 Palette = npt.NDArray[np.float64]
 
 _KNOWN = ("inferno", "magma", "plasma", "viridis", "hot", "jet", "turbo", "rainbow", "CMRmap", "gnuplot2")
-# What camera makers call iron or ironbow differs a little from make to make; from black over violet and orange to white.
-_IRON = [(0, 0, 0), (0.13, 0, 0.45), (0.5, 0, 0.6), (0.75, 0.1, 0.5), (0.9, 0.3, 0.15), (0.96, 0.6, 0), (0.99, 0.85, 0.2)]
+# What makers call iron or ironbow differs a little from one to the next: black, violet, orange, white.
+_IRON = [
+    (0, 0, 0),
+    (0.13, 0, 0.45),
+    (0.5, 0, 0.6),
+    (0.75, 0.1, 0.5),
+    (0.9, 0.3, 0.15),
+    (0.96, 0.6, 0),
+    (0.99, 0.85, 0.2),
+]
 _STEPS = 256
 _OWN = "its own"
 
@@ -26,6 +34,7 @@ _SAMPLE = 20_000
 _VIVID = 0.15  # difference between the largest and the smallest channel
 _NEAR = 0.12  # JPEG blurs colours, and makers have ideas of their own
 _SAME = 0.06  # of a palette that is seen without noise
+_SPREAD = 0.1  # share of a palette
 _COLOURED, _FOUND_COLOURED, _MOST = 0.25, 0.5, 0.75  # shares of a picture: in colour, and on the palette
 
 _CELLS = 16
@@ -64,7 +73,9 @@ def unpaint(rgb: FloatArray) -> tuple[FloatArray | None, str]:
     shares = {name: float((_distances(shown, palette) < near).mean()) for name, palette in _palettes().items()}
     name = max(shares, key=lambda known: shares[known])
     if shares[name] >= _MOST:
-        return _positions(rgb, _palettes()[name]), name
+        values = _positions(rgb, _palettes()[name])
+        low, high = np.percentile(values, (1, 99))
+        return (values, name) if high - low > _SPREAD else (None, "")  # a single tone is no scale
     return (None, "") if curve is None else (_positions(rgb, curve), _OWN)
 
 

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.errors import AlignmentError
+from napari_irvisfuse.errors import AlignmentError, ParameterError
 from napari_irvisfuse.types import Cancel
 
-from .checks import as_image, normalise, window_of
-from .color import merge_luma, split_luma
+from .checks import as_image, normalise, window_of, without_colour
+from .color import lift_chroma, merge_luma, split_luma
 from .grids import Matrix, inverse
 from .placement import APART, SAME, GridChoice, Placement, place
+from .radiometric import infrared_unit
 from .ranges import FloatArray, Window, WindowSpec, parse_window, to_dtype
 from .resampling import fill_from_nearest, resample
 
-__all__ = ["ImagePair", "Output"]
+__all__ = ["OUTPUTS", "ImagePair", "Output", "check_output_rule"]
 
-Output: TypeAlias = Literal["visible", "luma"]
+Output: TypeAlias = Literal["visible", "natural", "luma"]
+"""``visible``: the visible image's chroma; ``natural``: its chroma, lifted along with the luma; ``luma``: grey."""
+OUTPUTS: tuple[Output, ...] = get_args(Output)
+
+
+def check_output_rule(output: object) -> Output:
+    """Refuse what is no rule for the colour of a result.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of :data:`OUTPUTS`.
+    """
+    if output not in OUTPUTS:
+        raise ParameterError(f"output is one of {', '.join(OUTPUTS)}; got {output!r}.")
+    return output
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +64,8 @@ class ImagePair:
         The two windows as they were asked for, for the recipe.
     placement
         How the images given lie on each other, and whose grid this is.
+    ir_note
+        What had to be done with the infrared image's colours, in a sentence; empty if nothing.
     """
 
     ir: FloatArray
@@ -58,6 +77,7 @@ class ImagePair:
     visible_window: Window
     windows: tuple[WindowSpec, WindowSpec] = ("auto", "auto")
     placement: Placement = SAME
+    ir_note: str = ""
 
     @classmethod
     def from_images(
@@ -69,6 +89,7 @@ class ImagePair:
         visible_window: WindowSpec | str = "auto",
         ir_to_visible: object = None,
         grid: GridChoice = "visible",
+        ir_unit: str | None = None,
         dtype: npt.DTypeLike = np.float32,
         cancelled: Cancel | None = None,
     ) -> ImagePair:
@@ -78,8 +99,9 @@ class ImagePair:
         ----------
         ir, visible
             Array, torch tensor or path of an image file. ``(H, W)`` grey or ``(H, W, 3 or 4)`` RGB(A) (tensors also
-            channels first); bool, uint8, uint16 or float; at least 16×16. An infrared image in colour is reduced to
-            its luma; alpha is ignored for fusion and passed on in the result.
+            channels first); bool, uint8, uint16 or float; at least 16×16. An infrared image in
+            false colour is turned back into a scale, in other colours reduced to its luma; alpha is ignored for
+            fusion and passed on in the result.
         ir_window, visible_window
             Which values become 0 and 1, see :func:`~napari_irvisfuse.images.ranges.resolve_window`.
         ir_to_visible
@@ -89,6 +111,8 @@ class ImagePair:
         grid
             On which pixels to fuse: those of the ``"visible"`` image, of the infrared one (``"ir"``), or the
             ``"finer"`` ones. The other image is resampled once.
+        ir_unit
+            Of the infrared values, for example ``"°C"``, to be remembered; found out for files.
         dtype
             Of the luma: float32, or float64 to repeat a published result to the last bit.
         cancelled
@@ -106,7 +130,10 @@ class ImagePair:
             If ``cancelled`` answered True.
         """
         ir_window, visible_window = parse_window(ir_window), parse_window(visible_window)
+        if ir_unit is None:
+            ir_unit = infrared_unit(ir) if isinstance(ir, str | Path) else ""
         ir_array, visible_array = as_image(ir, "infrared"), as_image(visible, "visible")
+        ir_array, ir_spec, ir_note = without_colour(ir_array, ir_window)
         placement = place(ir_array.shape[:2], visible_array.shape[:2], ir_to_visible, grid)
         matrix, window, covered = placement.ir_to_visible, visible_window, None
         if matrix is not None and placement.grid == "ir":
@@ -114,7 +141,7 @@ class ImagePair:
             whole = window_of(visible_array, "visible", visible_window, "visible")
             window = whole.low, whole.high
             visible_array, covered = _moved(visible_array, inverse(matrix), ir_array.shape[:2], cancelled)
-        ir_luma, _, ir_valid, ir_used = normalise(ir_array, "infrared", ir_window, "ir", dtype)
+        ir_luma, _, ir_valid, ir_used = normalise(ir_array, "infrared", ir_spec, "ir", dtype)
         if matrix is not None and placement.grid == "visible":
             ir_luma, ir_valid = _overlap(
                 *resample(ir_luma, matrix, visible_array.shape[:2], valid=ir_valid, cancelled=cancelled)
@@ -134,10 +161,11 @@ class ImagePair:
             chroma=chroma,
             valid=None if valid.all() else valid,
             source=visible_array,
-            ir_window=ir_used,
+            ir_window=replace(ir_used, unit=ir_unit),
             visible_window=visible_used,
             windows=(ir_window, visible_window),
             placement=placement,
+            ir_note=ir_note,
         )
 
     @property
@@ -148,13 +176,14 @@ class ImagePair:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was resampled, and how much of the grid both images see, in a sentence; nothing if nothing was."""
+        """What was done with the images before fusing, in sentences: false colour, what was resampled, the overlap."""
+        said = (self.ir_note,) if self.ir_note else ()
         if not self.placement.note:
-            return ()
+            return said
         if self.valid is None:
-            return (self.placement.note,)
+            return (*said, self.placement.note)
         rest = "the visible image stays as it is" if self.placement.grid == "visible" else "it is not fused"
-        return (f"{self.placement.note} Both images see {self.valid.mean():.0%} of it; elsewhere {rest}.",)
+        return (*said, f"{self.placement.note} Both images see {self.valid.mean():.0%} of it; elsewhere {rest}.")
 
     def restore(self, fused: FloatArray, output: Output = "visible") -> npt.NDArray[Any]:
         """Bring a fused luma back to the visible image's data type, range and colour.
@@ -164,7 +193,8 @@ class ImagePair:
         fused
             ``(H, W)``, clipped to [0, 1] here.
         output
-            ``"visible"``: colour and alpha of the visible image; ``"luma"``: grey ``(H, W)`` even if it had colour.
+            ``"visible"``: chroma and alpha of the visible image; ``"natural"``: the same, with the chroma lifted along
+            with the luma; ``"luma"``: grey ``(H, W)`` even if it had colour.
 
         Returns
         -------
@@ -181,7 +211,8 @@ class ImagePair:
             np.copyto(result, self._encode(luma), where=changed)
         else:
             result = self.source.copy()
-            np.copyto(result[..., :3], self._encode(merge_luma(luma, self.chroma)), where=changed[..., None])
+            chroma = lift_chroma(self.chroma, self.visible, luma) if output == "natural" else self.chroma
+            np.copyto(result[..., :3], self._encode(merge_luma(luma, chroma)), where=changed[..., None])
         return result
 
     def _own_luma(self) -> npt.NDArray[Any]:

@@ -16,9 +16,10 @@ from napari_irvisfuse.errors import ImageError
 
 from .files import read_image
 from .flir import is_radiometric, read_records
+from .scale import read_scale
 from .thermography import ZERO_CELSIUS, Atmosphere, Conditions, Planck, temperatures_of
 
-__all__ = ["RadiometricImage", "is_radiometric", "read_infrared", "read_radiometric"]
+__all__ = ["RadiometricImage", "infrared_unit", "is_radiometric", "read_infrared", "read_radiometric"]
 
 _RAW, _PHOTO, _CAMERA, _OVERLAY = 0x01, 0x0E, 0x20, 0x2A  # records
 _IMAGE = 32  # bytes before an image in its record
@@ -123,6 +124,11 @@ def read_infrared(path: str | Path) -> npt.NDArray[Any]:
         As :func:`read_image` and :func:`read_radiometric`.
     """
     return read_radiometric(path).celsius() if is_radiometric(path) else read_image(path)
+
+
+def infrared_unit(path: str | Path) -> str:
+    """Return the unit of what :func:`read_infrared` reads, for example ``"°C"``; empty if the file does not say."""
+    return "°C" if is_radiometric(path) else read_scale(path).value_unit
 
 
 def _counts(record: bytes) -> npt.NDArray[np.uint16]:

@@ -34,10 +34,13 @@ class Window:
     ----------
     low, high
         In the image's own units, ``high > low``.
+    unit
+        Its name, for example ``"°C"``; empty if unknown.
     """
 
     low: float
     high: float
+    unit: str = ""
 
     def to_unit(self, array: npt.NDArray[Any], dtype: npt.DTypeLike = np.float32) -> FloatArray:
         """Map ``low … high`` to 0 … 1, clipped to [0, 1]; the input is not modified."""
