@@ -37,7 +37,7 @@ RECIPES = st.builds(
     weights_sha256=st.none() | st.text("0123456789abcdef", min_size=64, max_size=64),
     ir_window=WINDOWS,
     visible_window=WINDOWS,
-    output=st.sampled_from(["visible", "luma"]),
+    output=st.sampled_from(["visible", "natural", "luma"]),
     versions=st.dictionaries(NAMES, NAMES, max_size=2),
 )
 

@@ -72,6 +72,11 @@ class FusionResult:
         """Return the file that :meth:`save_maps` gives each map: TIFF, or CSV for what is no image."""
         return {name: f"{name}.tif" if item.data.ndim > 1 else f"{name}.csv" for name, item in self.maps.items()}
 
+    def windows(self) -> dict[str, dict[str, Any]]:
+        """Return ``low``, ``high`` and ``unit`` of both windows, as plain values for files and metadata."""
+        known = {"ir": self.ir_window, "visible": self.visible_window}
+        return {name: asdict(window) for name, window in known.items() if window is not None}
+
     def save_maps(self, folder: str | Path, *, overwrite: bool = True) -> Path:
         """Write every map, with ``maps.json`` beside them: title, kind, group, stride, labels, and the windows.
 
@@ -119,9 +124,7 @@ class FusionResult:
                 "stride": item.stride,
                 "labels": list(item.labels),
             }
-        windows = {"ir": self.ir_window, "visible": self.visible_window}
-        used = {name: asdict(window) for name, window in windows.items() if window is not None}
-        document = {"maps": listing, "windows": used, "recipe": self.recipe.to_dict()}
+        document = {"maps": listing, "windows": self.windows(), "recipe": self.recipe.to_dict()}
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         write_atomically(folder / "maps.json", lambda target: target.write_text(text, encoding="utf-8"))
         return folder

@@ -52,6 +52,13 @@ def test_grey_writes_the_luma(run, pair, flag):
     np.testing.assert_array_equal(nif.read_image("o.png"), nif.fuse(*pair, output="luma").fused)
 
 
+@pytest.mark.parametrize("rule", ["visible", "natural", "luma"])
+def test_colour_rules_have_the_same_words(run, pair, rule):
+    assert run("fuse", *pair, "-o", "o.png", "--colour", rule, "--save-recipe", "r.yaml").exit_code == 0
+    np.testing.assert_array_equal(nif.read_image("o.png"), nif.fuse(*pair, output=rule).fused)
+    assert nif.Recipe.load("r.yaml").output == rule
+
+
 def test_parameters_windows_and_precision_are_passed_on(run, pair):
     options = ["--param", "iterations=2", "-p", "detail-gain = 2", "--ir-window", "20,200", "--visible-window", "data"]
     assert run("fuse", *pair, "-o", "o.png", "-m", "wls", *options, "--precision", "float64").exit_code == 0

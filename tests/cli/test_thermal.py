@@ -9,7 +9,7 @@ import pytest
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.images.alignment_files import read_alignment
-from napari_irvisfuse.images.scale import read_scale
+from napari_irvisfuse.images.scale import Scale, read_scale
 
 COUNTS = (17000 + np.arange(24 * 32).reshape(24, 32)).astype(np.uint16)
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -71,3 +71,59 @@ def test_what_is_refused(refused, pair, flir):
     assert "emissivity" in refused("thermal", flir, "-o", "out", "--emissivity", 0)
     assert "--counts" in refused("thermal", flir, "-o", "out", "--emissivity", 0.9, "--counts")
     assert "cannot be made" in refused("thermal", flir, "-o", flir)
+
+
+# -- straight into a fusion -------------------------------------------------------------------------------------
+
+
+def test_one_radiometric_jpeg_is_a_pair(run, folder, flir):
+    report = json.loads(run("fuse", flir, "-o", "fused.png", "-m", "average", "--maps", "maps", "--json").stdout)
+    thermal = nif.read_radiometric(flir)
+    expected = nif.fuse(
+        thermal.celsius(), thermal.visible, "average", ir_to_visible=thermal.ir_to_visible, device="cpu"
+    )
+    np.testing.assert_array_equal(nif.read_image(folder / "fused.png"), expected.fused)
+    window = report["windows"]["ir"]
+    assert window["unit"] == "°C"
+    assert window["low"] == pytest.approx(thermal.celsius().min())
+    assert json.loads((folder / "maps/maps.json").read_text(encoding="utf-8"))["windows"]["ir"] == window
+
+
+def test_what_the_parts_give_is_what_the_whole_gives(run, folder, flir):
+    run("thermal", flir, "-o", "out")
+    parts = ["out/FLIR0001_infrared.tif", "out/FLIR0001_visible.png", "--align", "out/FLIR0001_alignment.json"]
+    assert json.loads(run("fuse", *parts, "-o", "a.png", "--json").stdout)["windows"]["ir"]["unit"] == "°C"
+    run("fuse", flir, "-o", "b.png")
+    np.testing.assert_array_equal(nif.read_image(folder / "a.png"), nif.read_image(folder / "b.png"))
+
+
+def test_a_radiometric_jpeg_is_infrared_in_degrees(run, folder, write_rjpeg):
+    path = write_rjpeg(folder / "in/a.jpg", COUNTS)
+    nif.write_image(folder / "in/photo.png", PHOTO[:24, :32])
+    run("fuse", path, "in/photo.png", "-o", "a.png", "--ir-window", "20,60")
+    expected = nif.fuse(path, folder / "in/photo.png", ir_window=(20, 60))
+    np.testing.assert_array_equal(nif.read_image(folder / "a.png"), expected.fused)
+    assert expected.ir_window.unit == "°C"
+
+
+def test_half_a_pair_is_refused(refused, folder, pair, write_rjpeg):
+    assert "name a visible image" in refused("fuse", pair[0], "-o", "o.png")
+    alone = write_rjpeg(folder / "in/a.jpg", COUNTS)
+    assert "no photograph" in refused("fuse", alone, "-o", "o.png")
+    assert "no image file" in refused("fuse", "missing.jpg", "-o", "o.png")
+    unaligned = write_rjpeg(folder / "in/b.jpg", COUNTS, PHOTO, overlay=None)
+    assert "--align" in refused("fuse", unaligned, "-o", "o.png")
+
+
+def test_what_is_said_of_the_colour_is_said_once(refused, pair):
+    assert "leave one out" in refused("fuse", *pair, "-o", "o.png", "--grey", "--colour", "natural")
+    assert "visible, natural, luma" in refused("fuse", *pair, "-o", "o.png", "--colour", "sepia")
+
+
+def test_the_result_has_the_scale_of_the_visible_tiff(run, folder, pair):
+    scale = Scale((0.5, 0.25), "mm", "V")
+    nif.write_image(folder / "in/vis.tif", nif.read_image(pair[1]), scale=scale)
+    run("fuse", pair[0], "in/vis.tif", "-o", "o.tif")
+    kept = read_scale(folder / "o.tif")
+    assert kept.pixel_size == pytest.approx((0.05, 0.025), rel=1e-5)
+    assert (kept.pixel_unit, kept.value_unit) == ("cm", "")  # a fused value is no voltage

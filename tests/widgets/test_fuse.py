@@ -23,6 +23,7 @@ from napari_irvisfuse._widgets import settings
 from napari_irvisfuse._widgets.fuse import FuseWidget
 from napari_irvisfuse.algorithms import base
 from napari_irvisfuse.errors import ParameterError, WeightsError
+from napari_irvisfuse.images.pair import OUTPUTS
 from napari_irvisfuse.recipe import Recipe
 
 TAG = "irvisfuse"
@@ -590,6 +591,15 @@ def test_runs_keep_the_network_but_not_the_last_analysis(make, viewer, qtbot):
 
 
 # -- recipes and settings ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", OUTPUTS)
+def test_every_colour_rule_can_be_chosen(widget, viewer, qtbot, rule):
+    assert widget.view.output_box.choices == OUTPUTS
+    widget.view.output_box.value = rule
+    run(widget, qtbot)
+    np.testing.assert_array_equal(fuse(*images(), **widget.recipe().arguments()).fused, results(viewer)["fused"].data)
+    assert widget.recipe().output == rule
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "json"])

@@ -11,7 +11,8 @@ from npe2 import PluginManager, PluginManifest
 from PIL import Image
 
 import napari_irvisfuse
-from napari_irvisfuse._widgets.layers import guess_pair
+from napari_irvisfuse import FusionSession, fuse
+from napari_irvisfuse._widgets.layers import TAG, add_result, guess_pair, pair_from_layers, problem_with
 from napari_irvisfuse._widgets.readers import radiometric_reader
 from napari_irvisfuse.images.radiometric import read_radiometric
 
@@ -55,6 +56,22 @@ def test_temperatures_lie_on_the_photograph(plugin_manager, write_rjpeg, tmp_pat
     low, high = infrared.contrast_limits
     assert infrared.data.min() <= low < high <= infrared.data.max()
     assert guess_pair(viewer.layers) == (infrared, visible)
+
+
+def test_what_was_opened_is_fused_where_the_camera_says_in_degrees(plugin_manager, write_rjpeg, tmp_path):
+    path = write_rjpeg(tmp_path / "a.jpg", COUNTS, PHOTO, overlay=(1.25, 3, -2))
+    viewer = opened(plugin_manager, path)
+    infrared, visible = guess_pair(viewer.layers)
+    assert problem_with(infrared, visible) is None
+    pair = pair_from_layers(infrared, visible)
+    thermal = read_radiometric(path)
+    expected = fuse(thermal.celsius(), thermal.visible, "average", ir_to_visible=thermal.ir_to_visible)
+    result = FusionSession(pair, device="cpu").fuse("average")
+    np.testing.assert_array_equal(result.fused, expected.fused)
+    layer, *_ = add_result(viewer, result, infrared, visible)
+    window = layer.metadata[TAG]["windows"]["ir"]
+    assert window["unit"] == "°C"
+    assert window["high"] == pytest.approx(infrared.data.max())
 
 
 def test_several_files_are_several_pairs(plugin_manager, write_rjpeg, tmp_path):

@@ -132,7 +132,7 @@ def add_result(
     own = _own(viewer.layers)
     old = _latest(layer for layer in own if layer.metadata[TAG]["pair"] == pair) if replace else []
     run = 1 + max((layer.metadata[TAG]["run"] for layer in own), default=0)
-    tag = {"run": run, "pair": pair, "recipe": result.recipe.to_dict()}
+    tag = {"run": run, "pair": pair, "recipe": result.recipe.to_dict(), "windows": result.windows()}
     items = _items(result, show)
     where = ir if result.grid == "ir" else visible
     return _put(

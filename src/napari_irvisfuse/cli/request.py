@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +173,7 @@ class Report:
             "shape": list(self.result.fused.shape),
             "dtype": str(self.result.fused.dtype),
             "grid": self.result.grid,
-            "windows": {
-                name: asdict(window)
-                for name, window in (("ir", self.result.ir_window), ("visible", self.result.visible_window))
-                if window is not None
-            },
+            "windows": self.result.windows(),
             **{name: recipe[name] for name in used},
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
