@@ -13,6 +13,7 @@ import napari
 from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_irvisfuse._widgets.launch import FuseDemo, open_demo
+from napari_irvisfuse.images.radiometric import RadiometricImage
 
 TIMEOUT_MS = 120_000
 METRICS = ("EN", "SD", "AG", "MI", "SCD", "PSNR", "SSIM", "MS_SSIM", "VIF", "Qabf", "Nabf")
@@ -138,6 +139,60 @@ def metrics_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     viewer.close()
 
 
+def thermal_camera() -> RadiometricImage:
+    """Return the street as a thermal camera would write it: fewer pixels, and another view than the photograph's."""
+    import numpy as np
+
+    from napari_irvisfuse.images.thermography import Atmosphere, Conditions, Planck, counts_of
+    from napari_irvisfuse.samples.scene import COUNTS_PER_KELVIN, colour_pair, radiometric_pair
+
+    planck, air = Planck(16850.5, 1433.3, 1.0, -5151.0, 0.0116), Atmosphere(0.0066, 0.0126, -0.0023, -0.0067, 1.9)
+    kelvin = radiometric_pair()[0][60:420, 80:560] / COUNTS_PER_KELVIN
+    seen = kelvin.reshape(180, 2, 240, 2).mean((1, 3)) - 273.15
+    counts = np.round(counts_of(seen, planck, air, Conditions())).astype(np.uint16)
+    lies = np.array([[2, 0, 60.5], [0, 2, 80.5], [0, 0, 1]])
+    return RadiometricImage(counts, colour_pair()[1], lies, planck, air, Conditions(), "Synthetic")
+
+
+def thermal_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of a radiometric JPEG as it is opened."""
+    from napari_irvisfuse._widgets.fuse import FuseWidget
+    from napari_irvisfuse._widgets.readers import layers_of
+
+    viewer = napari.Viewer(title="napari-irvisfuse")
+    viewer.window.resize(*size)
+    for item in layers_of(thermal_camera(), "street"):
+        viewer._add_layer_from_data(*item)
+    widget = FuseWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name="Fuse infrared and visible", area="right")
+    wait_until(lambda: widget.ready and "…" not in widget.view.device.explanation)
+    infrared = viewer.layers["street infrared"]
+    infrared.colorbar.visible = True
+    viewer.layers.selection.active = infrared
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}thermal.png")
+    viewer.close()
+
+
+def colour_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of the colour rules, side by side."""
+    from napari_irvisfuse import fuse
+    from napari_irvisfuse.samples.scene import colour_pair
+
+    ir, visible = colour_pair()
+    viewer = napari.Viewer(title="napari-irvisfuse")
+    viewer.window.resize(*size)
+    images = {rule: fuse(ir, visible, "max", output=rule).fused for rule in ("luma", "natural", "visible")}
+    for name, image in (*images.items(), ("(before fusing)", visible)):
+        layer = viewer.add_image(image, name=name, rgb=image.ndim == 3)
+        layer.name_overlay.visible = True
+    viewer.canvas.grid.enabled = True
+    viewer.canvas.grid.stride = 1
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}colour.png")
+    viewer.close()
+
+
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -158,6 +213,8 @@ def main() -> None:
         demo.viewer.close()
     metrics_picture(arguments.folder, (width, height), arguments.prefix)
     grids_picture(arguments.folder, (width, height), arguments.prefix)
+    thermal_picture(arguments.folder, (width, height), arguments.prefix)
+    colour_picture(arguments.folder, (width, height), arguments.prefix)
 
 
 if __name__ == "__main__":

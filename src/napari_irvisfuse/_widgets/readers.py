@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_irvisfuse.images.radiometric import RadiometricImage, is_radiometric, read_radiometric
 
-__all__ = ["radiometric_reader"]
+__all__ = ["layers_of", "radiometric_reader"]
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 
@@ -30,15 +30,23 @@ def radiometric_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[st
 
 
 def _read(path: str | Sequence[str]) -> list[LayerData]:
-    return [layer for item in _paths(path) for layer in _layers(read_radiometric(item), Path(item).stem)]
+    return [layer for item in _paths(path) for layer in layers_of(read_radiometric(item), Path(item).stem)]
 
 
 def _paths(path: str | Sequence[str]) -> list[str]:
     return [path] if isinstance(path, str | Path) else list(path)
 
 
-def _layers(image: RadiometricImage, name: str) -> list[LayerData]:
-    """Return the photograph, and on it the temperatures where the camera says that they lie."""
+def layers_of(image: RadiometricImage, name: str) -> list[LayerData]:
+    """Return the photograph, and on it the temperatures where the camera says that they lie.
+
+    Parameters
+    ----------
+    image
+        What the camera wrote.
+    name
+        With which the layers' names begin.
+    """
     celsius = image.celsius()
     finite = celsius[np.isfinite(celsius)]
     limits = np.percentile(finite, (0.1, 99.9)) if finite.size else np.zeros(2)
