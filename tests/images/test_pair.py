@@ -14,7 +14,7 @@ from matplotlib import colormaps
 
 from napari_irvisfuse.errors import ImageError, ParameterError
 from napari_irvisfuse.images.color import LUMA_WEIGHTS, split_luma
-from napari_irvisfuse.images.files import write_image
+from napari_irvisfuse.images.files import read_image, write_image
 from napari_irvisfuse.images.pair import OUTPUTS, ImagePair, check_output_rule
 from napari_irvisfuse.images.radiometric import read_radiometric
 from napari_irvisfuse.images.ranges import Window, to_dtype
@@ -274,6 +274,16 @@ def test_counts_of_every_depth_stay_apart(bits, seed):
     np.testing.assert_array_equal(to_dtype(made.ir_window.from_unit(made.ir), counts.dtype), counts)
     levels = np.unique(counts)
     assert len(np.unique(made.ir)) == len(levels)
+
+
+@pytest.mark.parametrize("name", ["001", "002"])
+def test_real_counts_of_a_drone_come_back(data_dir, name):
+    folder = data_dir / "thermal16_uav"
+    if not folder.is_dir():
+        pytest.skip(f"the thermal images are not in {folder}")
+    counts = read_image(folder / f"ir/{name}.tiff")
+    made = pair(folder / f"ir/{name}.tiff", folder / f"vi/{name}.jpg", ir_to_visible="fit", grid="ir")
+    np.testing.assert_array_equal(to_dtype(made.ir_window.from_unit(made.ir), counts.dtype), counts)
 
 
 # -- no value here or there -------------------------------------------------------------------------------------
