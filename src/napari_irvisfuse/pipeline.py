@@ -288,7 +288,8 @@ def fuse(
     ----------
     ir, visible
         Arrays, torch tensors or image files: ``(H, W)`` or ``(H, W, 3 or 4)``; bool, uint8, uint16 or float. At least
-        16×16. Never modified. Colour is fused in luma and its chroma kept.
+        16×16. Never modified. Colour is fused in luma and its chroma kept. An
+        infrared file that is a radiometric JPEG is read in °C; infrared in false colour is turned back into a scale.
     method
         One of :func:`methods`.
     device

@@ -33,11 +33,11 @@ def test_temperatures_photograph_and_alignment(run, folder, flir):
     np.testing.assert_allclose(alignment.ir_to_visible, thermal.ir_to_visible)
     assert (alignment.ir_shape, alignment.visible_shape, alignment.model) == ((24, 32), (48, 64), "camera")
     low, high = celsius.min(), celsius.max()
-    assert f"32×24, {low:.1f} to {high:.1f} °C, Synthetic" in result.stdout
+    assert f"32×24, {low:.5g} to {high:.5g} °C, Synthetic" in result.stdout
 
 
 def test_counts_bit_by_bit(run, folder, flir):
-    run("thermal", flir, "-o", "out", "--counts", "--quiet")
+    assert "17000 to 17767 counts" in run("thermal", flir, "-o", "out", "--counts").stdout
     np.testing.assert_array_equal(nif.read_image(folder / "out/FLIR0001_infrared.tif"), COUNTS)
 
 
@@ -47,7 +47,11 @@ def test_other_conditions(run, folder, flir):
     np.testing.assert_array_equal(nif.read_image(folder / "out/FLIR0001_infrared.tif"), expected)
     assert report["conditions"]["emissivity"] == 0.5
     assert report["conditions"]["relative_humidity"] == 0.5
-    assert report["celsius"] == {"min": pytest.approx(expected.min()), "max": pytest.approx(expected.max())}
+    assert report["values"] == {
+        "min": pytest.approx(expected.min()),
+        "max": pytest.approx(expected.max()),
+        "unit": "°C",
+    }
     assert set(report["files"]) == {"infrared", "visible", "alignment"}
 
 
@@ -55,6 +59,19 @@ def test_without_a_photograph(run, folder, write_rjpeg):
     path = write_rjpeg(folder / "in/a.jpg", COUNTS, overlay=None)
     run("thermal", path, "-o", "out")
     assert [file.name for file in (folder / "out").iterdir()] == ["a_infrared.tif"]
+
+
+def test_what_no_temperature_explains_is_said(run, folder, write_rjpeg):
+    path = write_rjpeg(folder / "in/dead.jpg", np.zeros((24, 32), np.uint16))
+    assert "no temperatures" in run("thermal", path, "-o", "out").stdout
+    assert json.loads(run("thermal", path, "-o", "out2", "--json").stdout)["values"]["min"] is None
+
+
+def test_counts_need_no_sensible_conditions(run, refused, folder, write_rjpeg):
+    path = write_rjpeg(folder / "in/odd.jpg", COUNTS, emissivity=0.0)
+    assert "emissivity is above 0" in refused("thermal", path, "-o", "out")
+    assert run("thermal", path, "-o", "out", "--emissivity", 1).exit_code == 0
+    assert run("thermal", path, "-o", "out2", "--counts").exit_code == 0
 
 
 def test_nothing_is_replaced_unasked(run, refused, folder, flir):

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import colormaps
 from PIL import Image
@@ -41,6 +41,7 @@ def likeness(first: np.ndarray, second: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", _KNOWN)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 30))
 def test_known_palettes_finer_than_their_steps(name, seed):
     scene = heat(seed)
@@ -88,6 +89,7 @@ def test_photographs_are_left_alone():
     assert unpaint(np.broadcast_to([0.9, 0.2, 0.1], (32, 32, 3))) == (None, "")  # one colour is no scale
 
 
+@settings(max_examples=5)
 @given(st.integers(0, 20))
 def test_a_mirrored_picture_gives_the_mirrored_scale(seed):
     painted = colormaps["turbo"](heat(seed))[..., :3]

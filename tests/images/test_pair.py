@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from matplotlib import colormaps
@@ -147,6 +147,7 @@ def test_every_result_has_the_shape_and_type_of_the_visible_image(visible, fused
 
 @pytest.mark.parametrize("rule", OUTPUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_under_every_rule_colour_survives_exactly_where_the_luma_does(rule, dtype, data):
     visible = image(dtype, data.draw(st.sampled_from(["rgb", "rgba"])), seed=data.draw(st.integers(0, 99)))
@@ -267,6 +268,7 @@ def test_degrees_keep_their_precision(low, span, seed):
 
 
 @pytest.mark.parametrize("bits", [12, 14, 16])
+@settings(max_examples=20)
 @given(seed=st.integers(0, 99))
 def test_counts_of_every_depth_stay_apart(bits, seed):
     counts = np.random.default_rng(seed).integers(0, 2**bits, (64, 64)).astype(np.uint16)

@@ -32,7 +32,8 @@ _HELP = """Which values of the {whose} image count as black and white.
 automatic: what its data type and content suggest
 full data type: 0 to 255, 0 to 65535, or 0 to 1
 min to max: its smallest and largest value
-percentiles: the 0.1 and 99.9 percentiles"""
+percentiles: the 0.1 and 99.9 percentiles
+from … to …: two numbers in its own unit, °C for example"""
 
 
 class WindowChoice:

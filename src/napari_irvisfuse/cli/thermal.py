@@ -10,6 +10,8 @@ import typer
 from .console import echo_json
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from napari_irvisfuse.images.radiometric import RadiometricImage
 
 __all__ = ["EXAMPLES", "thermal"]
@@ -84,44 +86,48 @@ def thermal(
     if counts and any(value is not None for value in conditions.values()):
         raise ParameterError("Counts are what the sensor gave, whatever the conditions: leave --counts or those out.")
     image = read_radiometric(file)
-    celsius = image.celsius(**conditions)
-    files = _write(image, None if counts else celsius, file, folder.expanduser(), overwrite=overwrite)
-    low, high = float(_least(celsius)), float(-_least(-celsius))
+    values, unit = (image.counts, "counts") if counts else (image.celsius(**conditions), "°C")
+    files = _write(image, values, unit, file.stem, folder.expanduser(), overwrite=overwrite)
+    low, high = _range(values)
     if as_json:
         echo_json(
             {
                 "camera": image.camera,
                 "shape": list(image.counts.shape),
-                "celsius": {"min": low, "max": high},
-                "conditions": asdict(image.conditions.changed(**conditions)),
+                "values": {"min": low, "max": high, "unit": unit},
+                "conditions": None if counts else asdict(image.conditions.changed(**conditions)),
                 "files": {name: str(path) for name, path in files.items()},
             }
         )
     elif not quiet:
         height, width = image.counts.shape
-        typer.echo(f"{file.name}: {width}×{height}, {low:.1f} to {high:.1f} °C, {image.camera or 'unnamed camera'}")
+        span = "no temperatures" if low is None else f"{low:.5g} to {high:.5g} {unit}"
+        typer.echo(f"{file.name}: {width}×{height}, {span}, {image.camera or 'unnamed camera'}")
         for path in files.values():
             typer.echo(f"  {path}")
 
 
-def _least(values: Any) -> Any:
+def _range(values: npt.NDArray[Any]) -> tuple[float | None, float | None]:
     import numpy as np
 
-    return np.min(values, where=np.isfinite(values), initial=np.inf)
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (None, None)
 
 
-def _write(image: RadiometricImage, celsius: Any, file: Path, folder: Path, *, overwrite: bool) -> dict[str, Path]:
-    """Write what there is, after everything has been checked; counts if there are no degrees."""
+def _write(
+    image: RadiometricImage, values: npt.NDArray[Any], unit: str, name: str, folder: Path, *, overwrite: bool
+) -> dict[str, Path]:
+    """Write what there is, after everything has been checked."""
     from napari_irvisfuse.errors import OutputError
     from napari_irvisfuse.images.alignment_files import Alignment, write_alignment
     from napari_irvisfuse.images.files import write_image
     from napari_irvisfuse.images.scale import Scale
 
-    files = {"infrared": folder / f"{file.stem}_infrared.tif"}
+    files = {"infrared": folder / f"{name}_infrared.tif"}
     if image.visible is not None:
-        files["visible"] = folder / f"{file.stem}_visible.png"
+        files["visible"] = folder / f"{name}_visible.png"
     if image.ir_to_visible is not None:
-        files["alignment"] = folder / f"{file.stem}_alignment.json"
+        files["alignment"] = folder / f"{name}_alignment.json"
     for path in files.values():
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists already: choose another folder or add --overwrite.")
@@ -134,11 +140,5 @@ def _write(image: RadiometricImage, celsius: Any, file: Path, folder: Path, *, o
         if image.ir_to_visible is not None:
             shapes = (image.counts.shape, image.visible.shape[:2])
             write_alignment(files["alignment"], Alignment(image.ir_to_visible, "camera", *shapes))
-    degrees = celsius is not None
-    write_image(
-        files["infrared"],
-        celsius if degrees else image.counts,
-        overwrite=overwrite,
-        scale=Scale(value_unit="°C" if degrees else "counts"),
-    )
+    write_image(files["infrared"], values, overwrite=overwrite, scale=Scale(value_unit=unit))
     return files

@@ -31,7 +31,7 @@ def is_radiometric(path: str | Path) -> bool:
     try:
         with Path(path).expanduser().open("rb") as stream:
             return next(_parts(stream), None) is not None
-    except OSError:
+    except (OSError, ValueError):  # no such file, or no such name
         return False
 
 

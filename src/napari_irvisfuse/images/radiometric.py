@@ -24,7 +24,7 @@ __all__ = ["RadiometricImage", "infrared_unit", "is_radiometric", "read_infrared
 _RAW, _PHOTO, _CAMERA, _OVERLAY = 0x01, 0x0E, 0x20, 0x2A  # records
 _IMAGE = 32  # bytes before an image in its record
 _LARGEST = 1 << 26  # pixels: four times those of any camera's photograph, and no more than memory holds
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +110,8 @@ def read_radiometric(path: str | Path) -> RadiometricImage:
             alignment = _alignment(records[_OVERLAY], counts.shape, photo.shape)
     except ImageError:
         raise
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # damaged bytes, by way of struct, imagecodecs or Pillow
         raise ImageError(f"{path} is damaged: its thermal data cannot be read ({error}).") from error
     return RadiometricImage(counts, photo, alignment, planck, atmosphere, conditions, camera)
@@ -158,6 +160,8 @@ def _photo(record: bytes) -> npt.NDArray[np.uint8] | None:
 
     _, width, height = _size(record)
     data = record[_IMAGE:]
+    if not data.startswith((_PNG, _JPEG)):
+        raise ValueError("the photograph is neither JPEG nor PNG")
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as stored:
         if stored.size != (width, height):  # before anything is decompressed
             raise ValueError(f"the photograph is {stored.size}, not {(width, height)}")
