@@ -78,7 +78,7 @@ CAMERA = {
     **{"transmission": 1.0, "humidity": 0.5, "r1": 16850.5078125, "b": 1433.3, "f": 1.0, "o": -5151, "r2": 0.0116},
     **{"alpha1": 0.006569, "alpha2": 0.01262, "beta1": -0.002276, "beta2": -0.00667, "x": 1.9},
 }
-"""Of a synthetic radiometric JPEG: °K, metres, shares and a sensor's calibration."""
+"""Of a synthetic radiometric JPEG: kelvin, metres, shares and a sensor's calibration."""
 
 
 def _write_rjpeg(

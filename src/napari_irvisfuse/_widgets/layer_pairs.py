@@ -106,7 +106,7 @@ def pair_from_layers(
         visible_window=visible_window,
         ir_to_visible=place_layers(ir, visible, grid).ir_to_visible,
         grid=grid,
-        ir_unit=str(ir.metadata.get("unit", "")),
+        ir_unit=str(ir.metadata.get("unit") or ""),
         dtype=dtype,
         cancelled=cancelled,
     )

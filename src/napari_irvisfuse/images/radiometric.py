@@ -99,7 +99,9 @@ def read_radiometric(path: str | Path) -> RadiometricImage:
     try:
         records = read_records(path)
         if _RAW not in records:
-            raise ImageError(f"{path} is damaged: it has no thermal image. Copy it from the camera again.")
+            raise ImageError(
+                f"{path} has no thermal image in its camera's data: it is no radiometric JPEG, or damaged."
+            )
         if _CAMERA not in records:
             raise ImageError(f"{path} says nothing about its camera, so that its counts cannot become temperatures.")
         counts = _counts(records[_RAW])
@@ -155,7 +157,7 @@ def _roughness(image: npt.NDArray[np.uint16]) -> float:
     return float(np.abs(np.diff(image.astype(np.int32), axis=-1)).mean())
 
 
-def _photo(record: bytes) -> npt.NDArray[np.uint8] | None:
+def _photo(record: bytes) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
     _, width, height = _size(record)
@@ -231,10 +233,10 @@ def _alignment(
     The infrared image lies with its middle on that of the photograph, shifted by OffsetX and OffsetY of the
     photograph's pixels; the photograph shows Real2IR times as much of the scene across.
     """
-    order = "<" if struct.unpack_from("<H", record, 12)[0] < 0x8000 else ">"
-    (ratio,) = struct.unpack_from(f"{order}f", record)
-    right, down = struct.unpack_from(f"{order}hh", record, 4)
-    if not (math.isfinite(ratio) and 0.05 < ratio < 20):  # 0 or rubbish where the camera was never aligned
+    # the record does not say its byte order, but in the wrong one the ratio is rubbish; so it is where there is none
+    readings = (struct.unpack_from(f"{order}fhh", record) for order in "<>")
+    ratio, right, down = next((reading for reading in readings if 0.05 < reading[0] < 20), (math.nan, 0, 0))
+    if math.isnan(ratio):
         return None
     scale = visible_shape[1] / ir_shape[1] / ratio
     # the middle of n pixels is at (n − 1) / 2, since their centres are at whole numbers
