@@ -110,6 +110,7 @@ def _sample() -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _read(ir: Path, visible: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    import napari_irvisfuse as nif
+    from napari_irvisfuse.images.files import read_image
+    from napari_irvisfuse.images.radiometric import read_infrared
 
-    return nif.read_image(ir), nif.read_image(visible)
+    return read_infrared(ir), read_image(visible)

@@ -14,6 +14,7 @@ from napari_irvisfuse.devices import is_out_of_memory
 from napari_irvisfuse.errors import Cancelled, FusionError, OutputError
 from napari_irvisfuse.images.files import read_image
 from napari_irvisfuse.images.pair import ImagePair
+from napari_irvisfuse.images.radiometric import read_infrared
 from napari_irvisfuse.metrics import evaluate
 from napari_irvisfuse.pipeline import fuse
 
@@ -144,7 +145,7 @@ class Work:
 
 
 def _read_sources(files: ImageFiles) -> tuple[Image, Image]:
-    sources = read_image(files.ir), read_image(files.visible)
+    sources = read_infrared(files.ir), read_image(files.visible)
     # a pair that does not fit is one failure, not one for each method
     ImagePair.from_images(*sources)
     return sources
