@@ -161,6 +161,14 @@ def test_values_are_those_of_evaluate(data, spy):
     assert (found.failures, found.unmatched, found.reused, found.measured) == ((), (), 0, SCENES)
 
 
+def test_radiometric_jpegs_are_measured_in_degrees(data, spy, write_rjpeg):
+    (data / "ir/2.png").unlink()
+    path = write_rjpeg(data / "ir/2.jpg", (17000 + np.arange(1024).reshape(32, 32)).astype(np.uint16))
+    celsius = nif.read_radiometric(path).celsius()
+    expected = nif.evaluate(data / "a/2.png", celsius, data / "vi/2.png")
+    assert run(data, "a").values["a"]["2"] == pytest.approx(expected)
+
+
 def test_profile_and_metrics_are_chosen(data, spy):
     assert list(run(data, which=["error"]).metrics) == ["error"]
     assert set(spy.calls) == {"error"}
