@@ -179,7 +179,7 @@ def test_float64_is_for_everything():
 @pytest.mark.parametrize(
     ("options", "error", "word"),
     [
-        ({"output": "colour"}, ParameterError, "output is visible or luma; got 'colour'"),
+        ({"output": "colour"}, ParameterError, "output is one of visible, natural, luma; got 'colour'"),
         ({"method": "vls"}, ParameterError, "no method 'vls'"),
         ({"gamma": 2}, ParameterError, "no parameter 'gamma'"),
         ({"method": "wls", "iterations": 0}, ParameterError, "iterations takes a whole number from 1 to 10; got 0"),
