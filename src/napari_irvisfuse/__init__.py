@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .metrics.base import MetricInfo
     from .pipeline import FusionResult, FusionSession, fuse
     from .recipe import Recipe
+    from .stacks import fuse_stack, iter_fused, lazy_stack
     from .training import train
 
 __all__ = [
@@ -45,6 +46,9 @@ __all__ = [
     "evaluate",
     "evaluate_folder",
     "fuse",
+    "fuse_stack",
+    "iter_fused",
+    "lazy_stack",
     "methods",
     "quality_maps",
     "read_alignment",
@@ -73,6 +77,9 @@ _HOME = {
     "evaluate": "metrics",
     "evaluate_folder": "evaluation",
     "fuse": "pipeline",
+    "fuse_stack": "stacks",
+    "iter_fused": "stacks",
+    "lazy_stack": "stacks",
     "methods": "algorithms",
     "quality_maps": "metrics",
     "read_alignment": "images.alignment_files",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +18,11 @@ from .algorithms.base import Fusion, Parameters
 from .devices import Compute, choose, is_out_of_memory, release_memory
 from .errors import DeviceError, OutputError, ParameterError
 from .images.files import write_atomically
+from .images.frames import is_stack
 from .images.pair import ImagePair, Output, check_output_rule
 from .images.placement import GridChoice, GridName
-from .images.ranges import FloatArray, Window, WindowSpec
+from .images.ranges import FloatArray, Window, Windows, WindowSpec, check_windows
+from .images.temporal import check_smoothing
 from .maps import Map
 from .recipe import Recipe
 from .runtime import Runtime
@@ -57,6 +59,8 @@ class FusionResult:
     ir_window, visible_window
         Which values were 0 and 1, in their units: ``result.ir_window.from_unit(map)`` is a map of infrared intensities
         in °C, if the infrared image was.
+    axes
+        Lengths of the axes in front of the image's, empty but for a stack.
     """
 
     fused: npt.NDArray[Any]
@@ -67,10 +71,12 @@ class FusionResult:
     valid: npt.NDArray[np.bool_] | None = None
     ir_window: Window | None = None
     visible_window: Window | None = None
+    axes: tuple[int, ...] = ()
 
     def map_files(self) -> dict[str, str]:
         """Return the file that :meth:`save_maps` gives each map: TIFF, or CSV for what is no image."""
-        return {name: f"{name}.tif" if item.data.ndim > 1 else f"{name}.csv" for name, item in self.maps.items()}
+        plane = 2 + len(self.axes)
+        return {name: f"{name}.tif" if item.data.ndim >= plane else f"{name}.csv" for name, item in self.maps.items()}
 
     def windows(self) -> dict[str, dict[str, Any]]:
         """Return ``low``, ``high`` and ``unit`` of both windows, as plain values for files and metadata."""
@@ -110,8 +116,8 @@ class FusionResult:
             data = item.data
 
             def write(target: Path, data: npt.NDArray[Any] = data) -> None:
-                if data.ndim == 1:
-                    np.savetxt(target, data, fmt="%.9g")
+                if target.suffix == ".csv":
+                    np.savetxt(target, data.reshape(-1, data.shape[-1]) if self.axes else data, fmt="%.9g")
                 else:
                     tifffile.imwrite(target, data, photometric="minisblack", compression="zlib")
 
@@ -178,11 +184,16 @@ class FusionSession:
         weights: str | Path | None = None,
         output: Output = "visible",
         maps: bool = True,
+        finish: Callable[[FloatArray], FloatArray] | None = None,
         progress: Progress | None = None,
         cancelled: Cancel | None = None,
         **parameters: Any,
     ) -> FusionResult:
-        """Fuse the pair; arguments as for :func:`fuse`."""
+        """Fuse the pair; arguments as for :func:`fuse`.
+
+        ``finish`` may change the fused luma ``(H, W)``, still as the method left it, before colour and data type
+        come back: smoothing over time for one.
+        """
         check_output_rule(output)
         chosen = get_method(method)
         checked = chosen.parameters(**parameters)
@@ -199,7 +210,8 @@ class FusionSession:
         with torch.inference_mode():
             fusion = self._run(chosen, checked, self._key_of(method, checked, weights, maps), runtime)
             runtime.step(1, 1, "Done")
-            fused = self.pair.restore(_to_array(fusion.fused), output)
+            luma = _to_array(fusion.fused)
+            fused = self.pair.restore(luma if finish is None else finish(luma), output)
             found = {name: _map_to_array(item) for name, item in fusion.maps.items()} if maps else {}
 
         compute = runtime.compute
@@ -277,12 +289,15 @@ def fuse(
     ir_to_visible: object = None,
     grid: GridChoice = "visible",
     output: Output = "visible",
-    maps: bool = True,
+    maps: bool | None = None,
+    frames: slice | Sequence[int] | None = None,
+    smoothing: float = 0.0,
+    windows: Windows = "shared",
     progress: Progress | None = None,
     cancelled: Cancel | None = None,
     **parameters: Any,
 ) -> FusionResult:
-    """Fuse an infrared and a visible image of one scene.
+    """Fuse an infrared and a visible image of one scene, or two stacks of them.
 
     Parameters
     ----------
@@ -290,6 +305,8 @@ def fuse(
         Arrays, torch tensors or image files: ``(H, W)`` or ``(H, W, 3 or 4)``; bool, uint8, uint16 or float. At least
         16×16. Never modified. Colour is fused in luma and its chroma kept. An
         infrared file that is a radiometric JPEG is read in °C; infrared in false colour is turned back into a scale.
+        With more axes in front, or as a list, a folder, a film or a TIFF of many pages, they are stacks, see
+        :func:`~napari_irvisfuse.fuse_stack`.
     method
         One of :func:`methods`.
     device
@@ -311,7 +328,10 @@ def fuse(
         Colour of the result: ``"visible"`` keeps the visible image's chroma; ``"natural"`` lifts it along with the
         luma, as more light would; ``"luma"`` is grey.
     maps
-        False leaves ``result.maps`` empty, and whatever has to be computed for them alone.
+        False leaves ``result.maps`` empty, and whatever has to be computed for them alone. None: for a single pair
+        only, since those of a stack take much memory.
+    frames, smoothing, windows
+        Of stacks, see :func:`~napari_irvisfuse.fuse_stack`; of no consequence for a single pair.
     progress
         Called as ``progress(done, total, message)``.
     cancelled
@@ -342,6 +362,31 @@ def fuse(
     """
     check_output_rule(output)
     get_method(method).parameters(**parameters)  # a typing mistake should not wait for the images to be read
+    if is_stack(ir) or is_stack(visible):
+        from .stacks import fuse_stack
+
+        return fuse_stack(
+            ir,
+            visible,
+            method,
+            frames=frames,
+            smoothing=smoothing,
+            ir_window=ir_window,
+            visible_window=visible_window,
+            windows=windows,
+            ir_to_visible=ir_to_visible,
+            grid=grid,
+            device=device,
+            precision=precision,
+            weights=weights,
+            output=output,
+            maps=bool(maps),
+            progress=progress,
+            cancelled=cancelled,
+            **parameters,
+        )
+    check_smoothing(smoothing)
+    check_windows(windows)
     pair = ImagePair.from_images(
         ir,
         visible,
@@ -353,7 +398,13 @@ def fuse(
         cancelled=cancelled,
     )
     return FusionSession(pair, device=device, precision=precision).fuse(
-        method, weights=weights, output=output, maps=maps, progress=progress, cancelled=cancelled, **parameters
+        method,
+        weights=weights,
+        output=output,
+        maps=maps is not False,
+        progress=progress,
+        cancelled=cancelled,
+        **parameters,
     )
 
 

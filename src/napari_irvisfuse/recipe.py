@@ -13,12 +13,13 @@ from .errors import FusionError, ParameterError, RecipeError
 from .images.files import write_atomically
 from .images.pair import Output, check_output_rule
 from .images.placement import GridChoice, PlacementSpec, check_grid, parse_rows
-from .images.ranges import WindowSpec, parse_window
+from .images.ranges import Windows, WindowSpec, check_windows, parse_window
+from .images.temporal import check_smoothing
 
 __all__ = ["Recipe"]
 
 FORMAT = 1
-_ARGUMENTS = ("ir", "visible", "maps", "progress", "cancelled")  # of fuse(), besides those that a recipe has
+_ARGUMENTS = ("ir", "visible", "frames", "maps", "progress", "cancelled")  # of fuse(), besides those that a recipe has
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Recipe:
         matrix in pixels, or None if both have the same pixels; ``"visible"``, ``"ir"`` or ``"finer"``.
     output
         Colour: ``"visible"``, ``"natural"`` or ``"luma"``.
+    smoothing, windows
+        Of a stack: share of the past, and whether all frames share one window.
     versions
         Of this package, torch and NumPy.
     """
@@ -57,6 +60,8 @@ class Recipe:
     ir_to_visible: PlacementSpec = None
     grid: GridChoice = "visible"
     output: Output = "visible"
+    smoothing: float = 0.0
+    windows: Windows = "shared"
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def arguments(self) -> dict[str, Any]:
@@ -72,6 +77,8 @@ class Recipe:
             "ir_to_visible": self.ir_to_visible,
             "grid": self.grid,
             "output": self.output,
+            "smoothing": self.smoothing,
+            "windows": self.windows,
             **self.parameters,
         }
 
@@ -123,6 +130,8 @@ class Recipe:
                 raise RecipeError(f"In the recipe, {key} must be text; got {fields[key]!r}.")
         try:
             check_output_rule(fields.get("output", "visible"))
+            check_smoothing(fields.get("smoothing", 0.0))
+            check_windows(fields.get("windows", "shared"))
         except ParameterError as error:
             raise RecipeError(f"In the recipe, {error}") from error
         for key in ("ir_window", "visible_window"):

@@ -21,7 +21,7 @@ WRITABLE = (".png", ".tif", ".tiff")
 _TIFF = (".tif", ".tiff")
 # Photometric interpretations that tifffile hands out as stored, but that are no brightness: white is 0, palette,
 # CMYK, CIELAB. Pillow makes grey or RGB of them.
-_NO_BRIGHTNESS = (0, 3, 5, 8)
+NO_BRIGHTNESS = (0, 3, 5, 8)
 
 
 def read_image(path: str | Path) -> npt.NDArray[Any]:
@@ -76,7 +76,7 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
         if not tiff.pages:
             raise ImageError(f"{path} holds no image.")
         series = tiff.series[0]
-        if series.keyframe.photometric not in _NO_BRIGHTNESS:
+        if series.keyframe.photometric not in NO_BRIGHTNESS:
             array = np.asarray(series.asarray())
             # planar colour (3, H, W) is one picture, not a stack
             planar = array.ndim == 3 and series.axes.startswith("S")

@@ -7,21 +7,34 @@ visible image and a recipe can say which window was used.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.errors import ParameterError
+from napari_irvisfuse.errors import ImageError, ParameterError
 
-__all__ = ["FloatArray", "Window", "WindowSpec", "parse_window", "resolve_window", "to_dtype"]
+__all__ = [
+    "FloatArray",
+    "Window",
+    "WindowSpec",
+    "Windows",
+    "check_windows",
+    "parse_window",
+    "resolve_window",
+    "shared_window",
+    "to_dtype",
+]
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 Role: TypeAlias = Literal["ir", "visible"]
+Windows: TypeAlias = Literal["shared", "frame"]
 WindowSpec: TypeAlias = Literal["auto", "full", "data", "percentile"] | tuple[float, float]
 
 NAMED_WINDOWS = ("auto", "full", "data", "percentile")
+_NAMES = {"ir": "infrared", "visible": "visible"}
 # What thermal cameras clip in their own automatic gain: enough to lose a few dead pixels, not a small hot target.
 PERCENTILES = (0.1, 99.9)
 
@@ -78,6 +91,18 @@ def parse_window(spec: object) -> WindowSpec:
     return low, high
 
 
+def check_windows(windows: object) -> None:
+    """Refuse what is no rule for the windows of a stack.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither ``"shared"`` nor ``"frame"``.
+    """
+    if windows not in ("shared", "frame"):
+        raise ParameterError(f"windows is shared (one for all frames) or frame (each its own); got {windows!r}.")
+
+
 def resolve_window(array: npt.NDArray[Any], spec: WindowSpec, role: Role) -> Window:
     """Choose the window of one image.
 
@@ -125,6 +150,42 @@ def resolve_window(array: npt.NDArray[Any], spec: WindowSpec, role: Role) -> Win
                 low, high = 0.0, float(2 ** max(8, int(high).bit_length()) - 1)
     # a constant: one unit, or the next number where one unit is too little to make a difference
     return Window(low, high) if high > low else Window(low, max(low + 1.0, math.nextafter(low, math.inf)))
+
+
+def shared_window(
+    frames: Iterable[npt.NDArray[Any]], dtype: np.dtype[Any], spec: WindowSpec, role: Role, *, every: int = 1
+) -> Window:
+    """Choose one window for all frames of a sequence, so that they do not pump.
+
+    Parameters
+    ----------
+    frames
+        ``(H, W)`` or ``(H, W, 3 or 4)``, one at a time; not even asked for where the data type decides alone.
+    dtype
+        Of the frames.
+    spec, role
+        As for :func:`resolve_window`, of which this is what it would answer for all frames as one array.
+    every
+        For percentiles, which need all values at once: only every so-manieth value of a frame is kept.
+
+    Raises
+    ------
+    ImageError
+        If no frame has a finite value.
+    """
+    if not isinstance(spec, str) or dtype == np.bool_ or spec == "full" or (spec == "auto" and dtype == np.uint8):
+        return resolve_window(np.empty(0, dtype), spec, role)
+    found = []
+    for frame in frames:
+        values = frame[..., :3] if frame.ndim == 3 else frame
+        if np.issubdtype(dtype, np.floating):
+            finite = np.isfinite(values)
+            values = values[finite.all(axis=-1) if values.ndim == 3 else finite]
+        if values.size:
+            found.append(values.ravel()[::every] if spec == "percentile" else np.array([values.min(), values.max()]))
+    if not found:
+        raise ImageError(f"The {_NAMES[role]} stack has no finite value: every pixel is NaN or infinite.")
+    return resolve_window(np.concatenate(found), spec, role)
 
 
 def to_dtype(values: FloatArray, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
