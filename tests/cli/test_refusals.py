@@ -141,8 +141,10 @@ def test_two_results_of_one_name_are_refused(refused, pair, folder, options, sen
     assert sorted(path.name for path in folder.rglob("*")) == ["in", "ir.png", "m", "vis.png"]
 
 
-def test_a_folder_is_no_image(refused, pair, folder):
-    assert "in is a folder" in refused("fuse", folder / "in", pair[1], "-o", "o.png")
+def test_a_folder_is_a_stack(refused, pair, folder):
+    assert "o.png cannot hold a stack" in refused("fuse", folder / "in", pair[1], "-o", "o.png")
+    (folder / "empty").mkdir()
+    assert "empty holds no images" in refused("fuse", folder / "empty", pair[1], "-o", "o.tif")
 
 
 def test_folders_and_files_in_each_others_place(refused, pair, folder):

@@ -1,4 +1,4 @@
-"""``irvisfuse fuse``: two files in, one file out, and the maps if they are wanted."""
+"""``irvisfuse fuse``: two files in, one file out, and the maps if they are wanted; images or stacks."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ EXAMPLES = """Examples:
 - `irvisfuse fuse ir.tif photo.jpg -o fused.png --align fit`
 - `irvisfuse fuse FLIR0001.jpg -o fused.png`
 - `irvisfuse fuse ir2.tif vis2.tif -o out2.tif --recipe wls.yaml`
+- `irvisfuse fuse ir.mp4 visible.mp4 -o fused.mp4 --smoothing 0.8`
+- `irvisfuse fuse ir_frames/ visible.png -o fused.tif --frames 0:100`
 """
 
-_INPUT, _METHOD, _COMPUTE, _RESULT = "Images", "Method", "Computing", "Results"
+_INPUT, _STACK, _METHOD, _COMPUTE, _RESULT = "Images", "Stacks", "Method", "Computing", "Results"
 
 
 def fuse(
     ir: Annotated[
         Path,
-        typer.Argument(metavar="IR", help="Infrared image: PNG, TIFF, JPEG …; a radiometric JPEG is read in °C."),
+        typer.Argument(
+            metavar="IR", help="Infrared image or stack: PNG, TIFF, JPEG …; a radiometric JPEG is read in °C."
+        ),
     ],
     output: Annotated[
         Path,
@@ -34,7 +38,8 @@ def fuse(
             "--output",
             "-o",
             metavar="FILE",
-            help="Fused image, PNG or TIFF, in the visible image's bit depth and colour.",
+            help="Fused image, PNG or TIFF, in the visible image's bit depth and colour."
+            " Of a stack: .tif, .mp4, .zarr, or a new folder.",
             rich_help_panel=_RESULT,
         ),
     ],
@@ -109,6 +114,38 @@ def fuse(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FROM:TO",
+            help="Of a stack these frames only, counted from 0: 10:50, ::2, or 0,4,7.",
+            rich_help_panel=_STACK,
+        ),
+    ] = None,
+    smoothing: Annotated[
+        float | None,
+        typer.Option(
+            help="Calm flicker: share of the past where nothing moves, 0 (none) to 0.98; 0.8 is a good one.",
+            rich_help_panel=_STACK,
+        ),
+    ] = None,
+    windows: Annotated[
+        str | None,
+        typer.Option(
+            metavar="shared|frame",
+            help="One intensity window for all frames (the default), or each frame its own.",
+            rich_help_panel=_STACK,
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=1000,
+            help="Frames per second of a film; the visible film's, or 25, if not given.",
+            rich_help_panel=_STACK,
+        ),
+    ] = None,
     colour: Annotated[
         str | None,
         typer.Option(
@@ -156,12 +193,20 @@ def fuse(
 
     Where their sizes or cameras differ, --align says how they lie on each other. Nothing is written unless everything
     went well.
-    """
-    from .request import Choices, Request, Targets
 
-    request = Request.prepare(
+    **Stacks** are fused frame by frame: a TIFF of several pages, a folder of images, a film, an OME-Zarr. Both have the
+    same number of frames, or one is a single image.
+    """
+    from napari_irvisfuse.images.frames import is_stack
+
+    from .request import Choices, Request, Targets
+    from .stack_request import StackRequest, StackTargets
+
+    stack = is_stack(ir) or is_stack(visible)
+    targets = (StackTargets if stack else Targets)(output, maps, save_recipe, overwrite)
+    request = (StackRequest if stack else Request).prepare(
         (ir,) if visible is None else (ir, visible),
-        Targets(output, maps, save_recipe, overwrite),
+        targets,
         Choices(
             method=method,
             preset=preset,
@@ -175,6 +220,10 @@ def fuse(
             align=align,
             grid=grid,
             output=_rule(colour, grey=grey),
+            smoothing=smoothing,
+            windows=windows,
+            frames=frames,
+            fps=fps,
         ),
     )
     with interruptible() as cancelled, progress_bar(quiet=quiet) as progress:

@@ -25,7 +25,7 @@ from napari_irvisfuse.pipeline import DEFAULT_METHOD, FusionResult
 from napari_irvisfuse.recipe import Recipe
 from napari_irvisfuse.types import Cancel, Progress
 
-__all__ = ["Choices", "Report", "Request", "Targets", "parse_parameters"]
+__all__ = ["Choices", "Report", "Request", "Targets", "other_weights", "parse_parameters"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Targets:
             With one sentence.
         """
         self._check_files(self._files(("maps.json",)), inputs)
-        check_output(self.output, overwrite=self.overwrite)
+        self.check_output()
         if self.recipe and not self.recipe.parent.is_dir():
             raise OutputError(f"There is no folder {self.recipe.parent} to write {self.recipe.name} into.")
         if self.maps and self.maps.exists() and not self.maps.is_dir():
@@ -60,6 +60,10 @@ class Targets:
         for path in self._files(()):
             if self.maps and any(_same(path, folder) for folder in (self.maps, *self.maps.absolute().parents)):
                 raise OutputError(f"{path} cannot be both a file and a folder for the maps: choose another name.")
+
+    def check_output(self) -> None:
+        """Check the fused image's file; of a stack there are other kinds."""
+        check_output(self.output, overwrite=self.overwrite)
 
     def check_maps(self, files: Iterable[str], inputs: Sequence[Path]) -> None:
         """Check again with the maps' files, whose names the method tells only after fusing.
@@ -103,6 +107,10 @@ class Choices:
     align: str | None = None
     grid: str | None = None
     output: str | None = None
+    smoothing: float | None = None
+    windows: str | None = None
+    frames: str | None = None
+    fps: float | None = None
 
     @property
     def align_file(self) -> Path | None:
@@ -135,6 +143,8 @@ class Choices:
             "ir_to_visible": self.align if self.align_file is None else read_alignment(self.align_file),
             "grid": None if self.grid is None else check_grid(self.grid),
             "output": None if self.output is None else check_output_rule(self.output),
+            "smoothing": self.smoothing,
+            "windows": self.windows,
         }
         return {
             **{name: getattr(base, name) if value is None else value for name, value in chosen.items()},
@@ -242,6 +252,8 @@ class Request:
         """
         read = (*inputs, *(path for path in (choices.recipe, choices.weights, choices.align_file) if path is not None))
         targets.check(read)
+        if choices.frames is not None or choices.fps is not None:
+            raise ParameterError("--frames and --fps are for stacks: these are single images.")
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         arguments = choices.arguments(saved)
         images = _Images.read(*inputs)
@@ -281,15 +293,17 @@ class Request:
             result.recipe.save(targets.recipe)
         scale = images.visible_scale if result.grid == "visible" else None
         nif.write_image(targets.output, result.fused, overwrite=targets.overwrite, scale=scale)
-        return Report(result, targets, seconds, (*self._other_weights(result), *result.notes))
+        return Report(result, targets, seconds, (*other_weights(self.saved, result.recipe), *result.notes))
 
-    def _other_weights(self, result: FusionResult) -> tuple[str, ...]:
-        if self.saved is None or self.saved.method != result.recipe.method:
-            return ()
-        then, now = self.saved.weights_sha256, result.recipe.weights_sha256
-        if then is None or now is None or then == now:
-            return ()
-        return (f"The recipe was made with other weights ({then[:12]}…, these are {now[:12]}…): results differ.",)
+
+def other_weights(saved: Recipe | None, used: Recipe) -> tuple[str, ...]:
+    """Say it if a recipe was replayed with another weights file."""
+    if saved is None or saved.method != used.method:
+        return ()
+    then, now = saved.weights_sha256, used.weights_sha256
+    if then is None or now is None or then == now:
+        return ()
+    return (f"The recipe was made with other weights ({then[:12]}…, these are {now[:12]}…): results differ.",)
 
 
 def _same(one: Path, other: Path) -> bool:
