@@ -16,9 +16,11 @@ from . import fusion_jobs, settings
 from .fuse_view import FuseView
 from .fusion_runs import FusionRuns, in_words
 from .jobs import JobRunner
-from .layers import displayed_step, place_layers, problem_with
+from .layer_stacks import problem_with_stacks
+from .layers import displayed_step, maps_of, place_layers, problem_with
 from .qt_parts import single_shot
 from .recipe_menu import RecipeMenu
+from .stack_choice import THIS
 from .viewer_link import ViewerLink
 
 if TYPE_CHECKING:
@@ -124,8 +126,9 @@ class FuseWidget(Container):
         try:
             choices = self.view.choices()
             placement, _ = place_layers(ir, visible, choices["grid"]).asked
+            chosen = {"frames": self.view.stack.frames, "maps": maps_of(self.view.show_box.value)}
             return fusion_jobs.Request(
-                ir, visible, *steps, weights=self.view.weights.path, ir_to_visible=placement, **choices
+                ir, visible, *steps, weights=self.view.weights.path, ir_to_visible=placement, **chosen, **choices
             )
         except (ParameterError, AlignmentError):
             return None
@@ -205,7 +208,13 @@ class FuseWidget(Container):
             self.view.choices()
         except ParameterError:
             return "An intensity window needs two numbers, the first smaller than the second: see Advanced."
-        return problem_with(self.view.layers.ir, self.view.layers.visible) or ""
+        ir, visible = self.view.layers.ir, self.view.layers.visible
+        problem = problem_with(ir, visible)
+        if problem is None and self.view.stack.frames != THIS:
+            assert ir is not None
+            assert visible is not None
+            problem = problem_with_stacks(ir, visible)
+        return problem or ""
 
     def _refresh(self) -> None:
         """Bring button and message up to date; of several sentences the most urgent one is shown."""
@@ -293,16 +302,19 @@ class FuseWidget(Container):
             self._docked = True
             self._link.attach()
             self._on_theme()
+            self.runs.attend()
             self._on_layers_changed()
         elif self._docked:
             self._docked = False
             self._save()
             self.runs.cancel()
             self.runs.forget()
+            self.runs.attend(False)
             self._lookups.cancel()
             self._link.detach()
 
     def _on_destroyed(self, _: Any = None) -> None:
+        self.runs.attend(False)
         self._link.detach()
 
     def _initial_state(self) -> dict[str, Any]:

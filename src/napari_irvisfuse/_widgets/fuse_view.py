@@ -17,9 +17,11 @@ from .channels import pairings
 from .device_info import DeviceChoice
 from .grid_choice import GridBox
 from .layer_choice import LayerChoice
+from .layer_stacks import is_stacked
 from .parameters import ParameterForm, checked_values
 from .qt_parts import Section, hint, rows
 from .run_bar import RunBar
+from .stack_choice import StackChoice
 from .weights_row import WeightsRow
 from .window_choice import WindowChoice
 
@@ -60,7 +62,7 @@ class FuseView:
     ----------
     edited
         ``edited(what)``: the user changed ``"layers"``, ``"grid"``, ``"method"``, ``"parameters"``, ``"weights"``,
-        ``"device"``, ``"window"``, ``"output"``, ``"show"`` or ``"replace"``.
+        ``"device"``, ``"window"``, ``"output"``, ``"stack"``, ``"show"`` or ``"replace"``.
     """
 
     edited = Signal(str)
@@ -114,6 +116,7 @@ class FuseView:
             "ir_window": self.ir_window.state,
             "visible_window": self.visible_window.state,
             "output": self.output_box.value,
+            "stack": self.stack.state,
             "open": {name: section.expanded for name, section in self.sections.items()},
         }
 
@@ -133,6 +136,7 @@ class FuseView:
                 window.value = parse_window(state.get(key, "auto"))
             except ParameterError:
                 window.value = "auto"
+        self.stack.state = _table(state, "stack")
         for name, expanded in _table(state, "open").items():
             if name in self.sections:
                 self.sections[name].expanded = bool(expanded)
@@ -179,6 +183,7 @@ class FuseView:
             "visible_window": self.visible_window.value,
             "grid": self.grid.value,
             "output": self.output_box.value,
+            **self.stack.choices(),
         }
 
     def reset(self) -> None:
@@ -192,6 +197,7 @@ class FuseView:
         self.show_box.value, self.replace_box.value, self.output_box.value = SHOW[1], REPLACE, "visible"
         self.ir_window.value = self.visible_window.value = "auto"
         self.grid.value = "visible"
+        self.stack.reset()
 
     def show_channels(self, maps: Mapping[str, Map[NDArray[Any]]]) -> None:
         """Plot what a result says about channels, which no layer can show; nothing if it says nothing."""
@@ -262,10 +268,14 @@ class FuseView:
             self.form.reset()
 
     def _on_layers(self) -> None:
+        self.stack.offer(is_stacked(self.layers.ir, self.layers.visible))
         self.edited.emit("layers")
 
     def _on_grid(self) -> None:
         self.edited.emit("grid")
+
+    def _on_stack(self) -> None:
+        self.edited.emit("stack")
 
     def _on_weights(self) -> None:
         self.edited.emit("weights")
@@ -290,6 +300,8 @@ class FuseView:
     def _build(self, viewer: ViewerModel) -> None:
         self.layers = LayerChoice(viewer)
         self.grid = GridBox()
+        self.stack = StackChoice()
+        self.stack.offer(is_stacked(self.layers.ir, self.layers.visible))
         self.method_box = ComboBox(choices=self._method_choices, tooltip="How to fuse.")
         self.method_box.enabled = False
         self.summary, self.reference = hint(), hint()
@@ -340,6 +352,7 @@ class FuseView:
         column.setSpacing(6)
         column.addWidget(self.layers.native)
         column.addWidget(self.grid.native)
+        column.addWidget(self.stack.native)
         column.addWidget(rows(("Method", self.method_box.native)))
         column.addWidget(self.summary)
         column.addWidget(self.reference)
@@ -367,6 +380,7 @@ class FuseView:
     def _connect(self) -> None:
         self.layers.changed.connect(self._on_layers)
         self.grid.changed.connect(self._on_grid)
+        self.stack.changed.connect(self._on_stack)
         self.method_box.changed.connect(self._on_method)
         self.weights.changed.connect(self._on_weights)
         self.device.changed.connect(self._on_device)

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_irvisfuse.recipe import Recipe
 
+from .layer_stacks import frames_of
 from .layers import pair_from_layers
+from .shown_frames import ShownFrames
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_irvisfuse.algorithms.base import MethodInfo
+    from napari_irvisfuse.images.frames import Index
     from napari_irvisfuse.images.pair import Output
     from napari_irvisfuse.images.placement import GridChoice, PlacementSpec
-    from napari_irvisfuse.images.ranges import WindowSpec
+    from napari_irvisfuse.images.ranges import Windows, WindowSpec
     from napari_irvisfuse.pipeline import FusionResult, FusionSession
+    from napari_irvisfuse.stacks import FusionStack
     from napari_irvisfuse.types import Cancel, Progress
 
-__all__ = ["Catalogue", "Facts", "Outcome", "Request", "follow", "load_catalogue", "look_up", "run"]
+__all__ = ["Catalogue", "Facts", "Outcome", "Request", "Wanted", "follow", "load_catalogue", "look_up", "run", "show"]
+
+
+Wanted: TypeAlias = "tuple[ShownFrames, tuple[Index, ...]]"
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,15 @@ class Request:
     ir_to_visible: PlacementSpec = None
     grid: GridChoice = "visible"
     output: Output = "visible"
+    frames: str = "this"
+    smoothing: float = 0.0
+    windows: Windows = "shared"
+    maps: tuple[str, ...] = ()
 
     @property
     def scene(self) -> tuple[Any, ...]:
         """What a session stands on: with another scene it is of no use."""
-        planes = self.ir_step[:-2], self.visible_step[:-2]
+        planes = (self.ir_step[:-2], self.visible_step[:-2]) if self.frames == "this" else (self.frames, self.windows)
         grids = self.ir_to_visible, self.grid if self.ir_to_visible is not None else None
         windows = self.ir_window, self.visible_window
         return self.ir, self.visible, planes, grids, windows, self.device, self.precision
@@ -75,7 +86,7 @@ class Request:
     @property
     def key(self) -> tuple[Any, ...]:
         """What has to be equal for the results to be equal."""
-        return self.scene, self.method, dict(self.parameters), self.weights, self.output
+        return self.scene, self.method, dict(self.parameters), self.weights, self.output, self.smoothing
 
     def as_python(self) -> str:
         """Return code for napari's console, or for a script with a ``viewer``, that gives the same result."""
@@ -89,10 +100,13 @@ class Request:
             ir_to_visible=self.ir_to_visible,
             grid=self.grid,
             output=self.output,
+            smoothing=self.smoothing,
+            windows=self.windows,
         )
-        code = recipe.as_python(
-            f"ir={_expression(self.ir, self.ir_step)}", f"visible={_expression(self.visible, self.visible_step)}"
-        )
+        steps = (self.ir_step, self.visible_step) if self.frames == "this" else ((), ())
+        layers = zip((self.ir, self.visible), steps, strict=True)
+        ir, visible = (_expression(layer, step) for layer, step in layers)
+        code = recipe.as_python(f"ir={ir}", f"visible={visible}")
         # a recipe leaves the device to whoever replays it and names no local files; this code runs here
         extra = {"device": self.device} if self.device != "auto" else {}
         extra |= {"weights": self.weights} if self.weights else {}
@@ -102,12 +116,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A result, and the session that can answer the next small change."""
+    """A result, and what can answer the next small change: a session, or the frames that are fused when shown."""
 
     request: Request
     session: FusionSession | None
     result: FusionResult
     seconds: float
+    shown: ShownFrames | None = None
 
 
 def load_catalogue(progress: Progress, cancelled: Cancel) -> Catalogue:
@@ -145,7 +160,9 @@ def look_up(
 
 
 def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
-    """Read the layers and fuse them."""
+    """Read the layers and fuse them: the displayed frame, all, or those that will be shown."""
+    if request.frames != "this":
+        return _run_stack(request, progress, cancelled)
     from napari_irvisfuse.pipeline import FusionSession
 
     start = time.perf_counter()
@@ -164,6 +181,69 @@ def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
     session = FusionSession(pair, device=request.device, precision=request.precision)
     result = _fuse(session, request, progress, cancelled)
     return Outcome(request, session, result, time.perf_counter() - start)
+
+
+def show(wanted: Sequence[Wanted], progress: Progress, cancelled: Cancel) -> None:
+    """Fuse frames that the viewer misses; they are kept, and the layers have only to be refreshed."""
+    for shown, indices in wanted:
+        for index in indices:
+            shown.fusion.fuse(index, progress, cancelled)
+
+
+def _run_stack(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
+    from napari_irvisfuse.stacks import FusionStack, gather
+
+    start = time.perf_counter()
+    progress(0, 0, "Reading the layers")
+    stack = FusionStack(
+        frames_of(request.ir),
+        frames_of(request.visible),
+        ir_window=request.ir_window,
+        visible_window=request.visible_window,
+        windows=request.windows,
+        ir_to_visible=request.ir_to_visible,
+        grid=request.grid,
+        device=request.device,
+        precision=request.precision,
+        progress=progress,
+        cancelled=cancelled,
+    )
+    options = {"weights": request.weights, "output": request.output, **request.parameters}
+    if request.frames == "shown":
+        return _show_first(request, stack, options, start, progress, cancelled)
+    results = stack.run(
+        request.method,
+        smoothing=request.smoothing,
+        maps=request.maps,
+        progress=progress,
+        cancelled=cancelled,
+        **options,
+    )
+    return Outcome(request, None, gather(stack, results, None), time.perf_counter() - start)
+
+
+def _show_first(
+    request: Request,
+    stack: FusionStack,
+    options: dict[str, Any],
+    start: float,
+    progress: Progress,
+    cancelled: Cancel,
+) -> Outcome:
+    from napari_irvisfuse.images.ranges import resolve_window
+    from napari_irvisfuse.stacks import LazyFusion
+
+    fusion = LazyFusion(stack, request.method, **options)
+    steps = request.ir_step if request.ir.ndim > request.visible.ndim else request.visible_step
+    displayed = steps[-2 - len(stack.shape) : -2]
+    first = tuple(min(max(place, 0), side - 1) for place, side in zip(displayed, stack.shape, strict=True))
+    frame = fusion.fuse(first, progress, cancelled)
+    window = resolve_window(frame.fused, request.visible_window, "visible")
+    shown = ShownFrames(fusion, first)
+    if stack.windows is not None:
+        window = stack.windows[1]
+    result = replace(frame, fused=shown, maps={}, visible_window=window, axes=stack.shape)
+    return Outcome(request, None, result, time.perf_counter() - start, shown)
 
 
 def follow(request: Request, session: FusionSession, progress: Progress, cancelled: Cancel) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 
     from napari_irvisfuse.pipeline import FusionSession
 
-    from .fusion_jobs import Outcome, Request
+    from .fusion_jobs import Outcome, Request, Wanted
+    from .shown_frames import ShownFrames
 
 __all__ = ["FusionRuns", "in_words"]
 
 _log = logging.getLogger(__name__)
 _SLOW_MS = 300
 _OTHER_SETTINGS = "The result shown was made with other settings: press Run to bring it up to date."
+_MORE_MAPS = "Of a stack only the maps asked for were kept: press Run to have these too."
 _OTHER_RUN = "The layers now show another run: press Run to see this result again."
 _OTHER_IMAGES = "The images have changed since the last run: press Run to bring the result up to date."
 
@@ -70,6 +73,8 @@ class FusionRuns:
         self._images_changed = False
         self._layers: list[Layer] = []
         self._run: int | None = None  # of these layers
+        self._shown: list[ShownFrames] = []  # whose frames are fused when they are shown
+        self._not_again: list[Wanted] = []  # what did not come or did not stay
         self._following: Request | None = None
         self._given_up: Request | None = None  # a live update that the user cancelled is not tried again
         self.outcome: Outcome | None = None
@@ -101,6 +106,7 @@ class FusionRuns:
         if self.outcome is None or self._view.run_bar.running:
             return
         self.stale = ""
+        self._show_frames()
         session, before = self._session, self.outcome.request
         if self._taken_over():
             self.stale = _OTHER_RUN
@@ -108,6 +114,8 @@ class FusionRuns:
             self.stale = _OTHER_IMAGES
         elif request is None or request.scene != before.scene:
             self.stale = _OTHER_SETTINGS
+        elif request.frames == "all" and not set(request.maps) <= set(before.maps):
+            self.stale = _MORE_MAPS
         elif request.key != before.key:
             given_up = self._given_up is not None and request.key == self._given_up.key
             live = session is not None and session.is_live(request.method, request.parameters, request.weights)
@@ -126,6 +134,11 @@ class FusionRuns:
         if self._jobs.running:
             self._view.run_bar.stopping()
             self._jobs.cancel()
+
+    def attend(self, attending: bool = True) -> None:
+        """Tell frames that are fused when they are shown whether anybody does that in a job."""
+        for shown in self._shown:
+            shown.attended = attending
 
     def forget(self) -> None:
         """Drop what is kept for live changes, since the images are others now.
@@ -155,6 +168,29 @@ class FusionRuns:
             on_finish=self._on_finish,
         )
 
+    def _show_frames(self) -> None:
+        """Fuse the frames that the viewer has asked for and not got."""
+        there = [layer.data for layer in self._viewer.layers]
+        self._shown = [shown for shown in self._shown if any(data is shown for data in there)]
+        wanted = [(shown, shown.wanted) for shown in self._shown if shown.wanted]
+        if not wanted or wanted == self._not_again:
+            return
+        self._not_again = wanted
+        self.trouble = ""
+        self._slow.start()
+        self._jobs.start(
+            partial(fusion_jobs.show, wanted),
+            on_progress=self._on_follow_progress,
+            on_success=self._on_frames,
+            on_failure=self._on_failure,
+            on_finish=self._on_finish,
+        )
+
+    def _on_frames(self, _: None) -> None:
+        for layer in self._viewer.layers:
+            if any(layer.data is shown for shown in self._shown):
+                layer.refresh()  # looks at the data again
+
     def _add(self, outcome: Outcome, *, replace_old: bool) -> None:
         request = outcome.request
         self._layers = add_result(
@@ -174,9 +210,11 @@ class FusionRuns:
     def _on_run(self, outcome: Outcome) -> None:
         self._session, self.outcome, self.stale = outcome.session, replace(outcome, session=None), ""
         self._images_changed = False
+        self._not_again = []  # this run may have come between
+        if outcome.shown is not None:
+            self._shown.append(outcome.shown)
         self._add(outcome, replace_old=self._view.replace_box.value == REPLACE)
-        height, width = outcome.result.fused.shape[:2]
-        self.said = f"{width} × {height} pixels fused in {outcome.seconds:.2g} s."
+        self.said = _in_short(outcome)
         self.added.emit()
 
     def _on_followed(self, outcome: Outcome) -> None:
@@ -214,6 +252,15 @@ class FusionRuns:
         """Most live updates are over before a progress bar could be read; the others get one."""
         if self._jobs.running and not self._view.run_bar.running:
             self._view.run_bar.started()
+
+
+def _in_short(outcome: Outcome) -> str:
+    axes = outcome.result.axes
+    height, width = outcome.result.fused.shape[len(axes) : len(axes) + 2]
+    if outcome.shown is not None:
+        return "Frames are fused when they are shown: move the slider."
+    frames = f"{prod(axes)} frames of " if axes else ""
+    return f"{frames}{width} × {height} pixels fused in {outcome.seconds:.2g} s."
 
 
 def in_words(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image
 from napari.utils.transforms import Affine, CompositeAffine
+from scipy.linalg import block_diag
 
 from napari_irvisfuse.errors import AlignmentError
 from napari_irvisfuse.images.grids import Grid, Matrix, fit, inverse
@@ -83,7 +84,7 @@ def affine_that_fits(ir: Image, visible: Image) -> npt.NDArray[np.float64]:
     return affine
 
 
-def spatial(layer: Image, stride: int = 1) -> dict[str, Any]:
+def spatial(layer: Image, stride: int = 1, stack: Image | None = None) -> dict[str, Any]:
     """Return where a map lies that was computed from this layer, as keyword arguments for its constructor.
 
     Parameters
@@ -92,11 +93,14 @@ def spatial(layer: Image, stride: int = 1) -> dict[str, Any]:
         Whose image plane the map describes.
     stride
         Image pixels per map pixel.
+    stack
+        The layer that the further axes are taken from, if the map has any; its image plane lies in the same place.
 
     Returns
     -------
     dict
-        ``scale, translate, rotate, shear, affine, units, axis_labels`` of a two-dimensional layer.
+        ``scale, translate, rotate, shear, affine, units, axis_labels`` of a two-dimensional layer, or of one with the
+        axes of the stack.
 
     Notes
     -----
@@ -106,7 +110,7 @@ def spatial(layer: Image, stride: int = 1) -> dict[str, Any]:
     axes = [layer.ndim - 2, layer.ndim - 1]
     plane = _physical(layer).set_slice(axes)
     shift = plane.linear_matrix @ np.full(2, (stride - 1) / 2)
-    return {
+    flat = {
         "scale": plane.scale * stride,
         "translate": plane.translate + shift,
         "rotate": plane.rotate,
@@ -115,6 +119,42 @@ def spatial(layer: Image, stride: int = 1) -> dict[str, Any]:
         "units": layer.units[-2:],
         "axis_labels": layer.axis_labels[-2:],
     }
+    return flat if stack is None or stack.ndim == 2 else _with_axes_of(stack, flat)
+
+
+def _with_axes_of(stack: Image, plane: dict[str, Any]) -> dict[str, Any]:
+    """Put the further axes of a stack in front of those of an image plane; the two are not mixed by any transform."""
+    axes = list(range(stack.ndim - 2))
+    front, affine = _physical(stack).set_slice(axes), stack.affine.set_slice(axes).affine_matrix
+    return {
+        "scale": np.concatenate([front.scale, plane["scale"]]),
+        "translate": np.concatenate([front.translate, plane["translate"]]),
+        "rotate": block_diag(front.rotate, plane["rotate"]),
+        "shear": _upper(front.shear, plane["shear"]),
+        "affine": _joined(affine, plane["affine"]),
+        "units": (*stack.units[:-2], *plane["units"]),
+        "axis_labels": (*stack.axis_labels[:-2], *plane["axis_labels"]),
+    }
+
+
+def _upper(front: npt.NDArray[Any], plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Join two shears: the values above the diagonal, row by row, as napari keeps them."""
+    parts = []
+    for values in (front, plane):
+        size = round((1 + (1 + 8 * len(values)) ** 0.5) / 2)
+        part = np.zeros((size, size))
+        part[np.triu_indices(size, 1)] = values
+        parts.append(part)
+    joined = block_diag(*parts)
+    return joined[np.triu_indices(len(joined), 1)]
+
+
+def _joined(front: npt.NDArray[Any], plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Join two affine matrices with their shifts in the last column."""
+    joined = block_diag(front[:-1, :-1], plane)
+    size = len(front) - 1
+    joined[:size, -1] = front[:-1, -1]
+    return joined
 
 
 def _physical(layer: Image) -> CompositeAffine:

@@ -33,6 +33,7 @@ __all__ = [
     "add_result",
     "displayed_step",
     "guess_pair",
+    "maps_of",
     "pair_from_layers",
     "place_layers",
     "problem_with",
@@ -59,10 +60,11 @@ class _Item:
     stride: int = 1
     labels: tuple[str, ...] = ()
     window: object = "auto"
+    axes: int = 0
 
     @property
     def rgb(self) -> bool:
-        return self.data.ndim == 3
+        return self.data.ndim - self.axes == 3
 
     @property
     def limits(self) -> tuple[float, float] | None:
@@ -86,7 +88,8 @@ class _Item:
     def fits(self, layer: Layer) -> bool:
         """Tell whether the layer can show this by a mere change of its data."""
         tag = layer.metadata[TAG]
-        return bool(tag["map"] == self.key and tag["kind"] == self.kind and getattr(layer, "rgb", False) == self.rgb)
+        alike = tag["map"] == self.key and tag["kind"] == self.kind and getattr(layer, "rgb", False) == self.rgb
+        return bool(alike and layer.ndim == self.axes + 2)
 
     def build(self, name: str, place: dict[str, Any], *, visible: bool) -> Layer:
         shared = {"name": name, "visible": visible, **look(self.kind, self.labels), **place}
@@ -135,9 +138,9 @@ def add_result(
     tag = {"run": run, "pair": pair, "recipe": result.recipe.to_dict(), "windows": result.windows()}
     items = _items(result, show)
     where = ir if result.grid == "ir" else visible
-    return _put(
-        viewer, items, old, tag, run_name or _method_title(result), where, top=len(viewer.layers), shown="fused"
-    )
+    stack = max((where, ir, visible), key=lambda layer: layer.ndim) if result.axes else None
+    name = run_name or _method_title(result)
+    return _put(viewer, items, old, tag, name, where, stack, top=len(viewer.layers), shown="fused")
 
 
 def add_maps(
@@ -169,7 +172,7 @@ def add_maps(
     items = [_Item(key, item.title, item.data, item.kind, item.stride, item.labels) for key, item in maps.items()]
     top = 1 + viewer.layers.index(reference) if reference in viewer.layers else len(viewer.layers)
     shown = items[0].key if show_first else ""
-    return _put(viewer, items, old, {"of": owner}, run_title(reference), reference, top=top, shown=shown)
+    return _put(viewer, items, old, {"of": owner}, run_title(reference), reference, None, top=top, shown=shown)
 
 
 def results_of(layers: Iterable[Layer]) -> list[tuple[Image, Image, Image]]:
@@ -178,6 +181,11 @@ def results_of(layers: Iterable[Layer]) -> list[tuple[Image, Image, Image]]:
     fused = [layer for layer in _own(there.values()) if layer.metadata[TAG]["map"] == "fused"]
     pairs = [(layer, layer.metadata[TAG]["pair"]) for layer in fused]
     return [(layer, there[ir], there[visible]) for layer, (ir, visible) in pairs if ir in there and visible in there]
+
+
+def maps_of(show: Show) -> tuple[str, ...]:
+    """Return the groups of maps that become layers."""
+    return _SHOWN[show]
 
 
 def run_of(layer: Layer) -> int | None:
@@ -217,11 +225,15 @@ def _put(
     shared_tag: dict[str, Any],
     wanted_name: str,
     reference: Image,
+    stack: Image | None,
     *,
     top: int,
     shown: str,
 ) -> list[Layer]:
-    """Change the old layers into the items and add what is missing, the first at ``top`` and each below the last."""
+    """Change the old layers into the items and add what is missing, the first at ``top`` and each below the last.
+
+    They lie where ``reference`` does, and along further axes where ``stack`` does.
+    """
     selected = set(viewer.layers.selection)
     was_visible = {layer.metadata[TAG]["map"]: layer.visible for layer in old}
     top = 1 + max((viewer.layers.index(layer) for layer in old), default=top - 1)
@@ -235,7 +247,7 @@ def _put(
     layers: list[Layer] = []
     for item in items:
         tag = {**shared_tag, **item.tag(name)}
-        place = spatial(reference, item.stride)
+        place = spatial(reference, item.stride, stack)
         if item.key in kept:
             layer = kept[item.key]
             _renew(layer, item, tag, place)
@@ -253,12 +265,16 @@ def _put(
 
 
 def _items(result: FusionResult, show: Show) -> list[_Item]:
-    fused = _Item("fused", "fused", result.fused, "fused", window=result.recipe.visible_window)
+    axes = len(result.axes)
+    # of a stack the window is known, and finding it out anew would mean to read it all
+    shown = result.visible_window if axes else None
+    window = (shown.low, shown.high) if shown is not None else result.recipe.visible_window
+    fused = _Item("fused", "fused", result.fused, "fused", window=window, axes=axes)
     maps = [
-        _Item(key, item.title, item.data, item.kind, item.stride, item.labels)
+        _Item(key, item.title, item.data, item.kind, item.stride, item.labels, axes=axes)
         for group in _SHOWN[show]
         for key, item in result.maps.items()
-        if item.group == group and item.data.ndim == 2
+        if item.group == group and item.data.ndim == 2 + axes
     ]
     return [fused, *maps]
 

@@ -90,6 +90,7 @@ class RecipeMenu:
         view.device.choose(view.device.device, recipe.precision)
         view.ir_window.value, view.visible_window.value = recipe.ir_window, recipe.visible_window
         view.output_box.value, view.grid.value = recipe.output, recipe.grid
+        view.stack.state = {"smoothing": recipe.smoothing, "windows": recipe.windows}
         placed = " Its alignment is left out: here the layers' own transforms count." if recipe.ir_to_visible else ""
         self._tell(f"Settings taken from {Path(path).name}.{placed}")
 
