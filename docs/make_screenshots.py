@@ -193,6 +193,31 @@ def colour_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     viewer.close()
 
 
+def stack_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of a film whose frames are fused when they are shown."""
+    from napari_irvisfuse._widgets.fuse import FuseWidget
+    from napari_irvisfuse.samples.scene import sequence
+
+    ir, visible = sequence(frames=12)
+    viewer = napari.Viewer(title="napari-irvisfuse")
+    viewer.window.resize(*size)
+    axes = {"scale": (0.125, 1, 1), "axis_labels": ("t", "y", "x"), "units": ("s", "pixel", "pixel")}
+    viewer.add_image(ir, name="infrared", rgb=False, **axes)
+    viewer.add_image(visible, name="visible", rgb=True, **axes)
+    widget = FuseWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name="Fuse infrared and visible", area="right")
+    wait_until(lambda: widget.ready)
+    widget.choose("rdn", show="fused")
+    widget.view.stack.frames_box.value = "shown"
+    widget.run()
+    wait_until(lambda: len(viewer.layers) > 2 and not widget.running)
+    viewer.dims.set_current_step(0, 7)
+    wait_until(lambda: viewer.layers[-1].data.fusion.kept((7,)) is not None and not widget.running)
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}stacks.png")
+    viewer.close()
+
+
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -215,6 +240,7 @@ def main() -> None:
     grids_picture(arguments.folder, (width, height), arguments.prefix)
     thermal_picture(arguments.folder, (width, height), arguments.prefix)
     colour_picture(arguments.folder, (width, height), arguments.prefix)
+    stack_picture(arguments.folder, (width, height), arguments.prefix)
 
 
 if __name__ == "__main__":
