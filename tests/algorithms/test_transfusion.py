@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import napari_irvisfuse as nif
 from napari_irvisfuse.algorithms import get_method
 from napari_irvisfuse.algorithms import transfusion as module
 from napari_irvisfuse.algorithms.base import Fusion, MapGroup
@@ -286,3 +288,10 @@ def test_real_pairs_stay_finite(data_dir: Path, compact: Path, number: int) -> N
     assert fused.std() > 0.01
     for pair in ((1 - ir, visible), (ir, 1 - visible)):
         assert not torch.allclose(_fuse(compact, *pair).fused, fused, atol=1e-3)
+
+
+@pytest.mark.parametrize("preset", ["full", "compact"])
+def test_without_weights_it_says_how_to_come_by_them(preset: str) -> None:
+    image = np.zeros((32, 32), np.uint8)
+    with pytest.raises(WeightsError, match=r"choose a weights file of your own.* or train it with irvisfuse train"):
+        nif.fuse(image, image, "transfusion", preset=preset, device="cpu")

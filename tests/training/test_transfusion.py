@@ -111,6 +111,17 @@ def test_stage_2_trains_the_fusion_blocks_and_each_of_their_weights():
         assert (value.grad is not None and bool(value.grad.abs().sum() > 0)) == name.startswith("fusion"), name
 
 
+def test_the_decoder_goes_on_learning_in_stage_2_if_asked():
+    task = FusionStage()
+    for learns in (False, True):
+        network = built(task, train_decoder=learns)
+        parts = {name.split(".")[0] for name, value in network.named_parameters() if value.requires_grad}
+        assert parts == ({"fusion", "decoder", "last"} if learns else {"fusion"})
+        assert {id(value) for value in task.trained(network)} == {
+            id(value) for value in network.parameters() if value.requires_grad
+        }
+
+
 def test_stage_2_terms_as_specified():
     task = FusionStage()
     network, both = built(ReconstructionStage()), images()
@@ -126,7 +137,7 @@ def test_stage_2_terms_as_specified():
     rest = found["loss"] - 50 * intensity - structure
     assert float(rest) == pytest.approx(20 / float(found["information"]), rel=0.2)  # a mean of quotients
     alone = task.losses(network, both, TransFusionTraining(information_weight=0), context())
-    assert float(alone["loss"]) == pytest.approx(float(100 * intensity + structure), rel=1e-3)
+    assert float(alone["loss"]) == pytest.approx(float(400 * intensity + structure), rel=1e-3)
 
 
 def test_the_mutual_information_alone_teaches():
@@ -134,7 +145,7 @@ def test_the_mutual_information_alone_teaches():
     task = FusionStage()
     network, both = built(ReconstructionStage()).requires_grad_(False), images()
     network.fusion.requires_grad_()
-    parameters = TransFusionTraining(intensity_weight=0)
+    parameters = TransFusionTraining(intensity_weight=0, information_weight=100)
     found = task.losses(network, both, parameters, context())
     (found["loss"] - found["structure"]).backward()
     for level in (network.fusion[0], network.fusion[-1]):

@@ -146,10 +146,10 @@ def run(
         if any((output.expanduser() / name / "checkpoint.pt").is_file() for name in (".", "stage-1", "stage-2")):
             typer.echo(f"The last checkpoint is in {output}: the same command with --resume continues.", err=True)
         raise
-    _report(method, result, values, shared)
+    _report(method, result, checked, shared)
 
 
-def _report(method: str, result: TrainingResult, values: dict[str, Any], shared: Shared) -> None:
+def _report(method: str, result: TrainingResult, parameters: TrainingParameters, shared: Shared) -> None:
     for sentence in () if shared.quiet else result.report:
         typer.echo(f"Note: {sentence}", err=True)
     if shared.as_json:
@@ -160,7 +160,7 @@ def _report(method: str, result: TrainingResult, values: dict[str, Any], shared:
         typer.echo(f"{result.weights}: {last['step']:.0f} steps, loss {last['loss']:.4f}{of_held_out}")
         typer.echo(f"Curves: {result.folder / 'losses.png'}")
         if result.folder.name != "stage-1":  # which is good for the next stage only
-            preset = f" -p preset={values['preset']}" if method == "transfusion" and "preset" in values else ""
+            preset = f" -p preset={getattr(parameters, 'preset', '')}" if method == "transfusion" else ""
             typer.echo(
                 f"Use it: irvisfuse fuse IR VISIBLE -o FILE --method {method}{preset} --weights {result.weights}"
             )

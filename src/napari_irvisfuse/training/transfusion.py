@@ -35,9 +35,16 @@ class TransFusionTraining(TrainingParameters):
         choices=("auto", "yes", "no"),
     )
     structure_weight: float = option(100.0, "Stage 1: factor on 1 − MS-SSIM.", bounds=(0, 10_000))
-    intensity_weight: float = option(100.0, "Stage 2: factor on the squared error to max(I, V).", bounds=(0, 10_000))
+    intensity_weight: float = option(
+        400.0, "Stage 2: factor on the squared error to max(I, V); 100 as published.", bounds=(0, 10_000)
+    )
     information_weight: float = option(
-        100.0, "Stage 2: λ over the mutual information of the features; 0 leaves it out.", bounds=(0, 10_000)
+        1.0,
+        "Stage 2: λ over the mutual information of the features; 100 as published, where it has no effect. 0: without.",
+        bounds=(0, 10_000),
+    )
+    train_decoder: bool = option(
+        False, "Stage 2 trains the decoder along with the fusion blocks; as published it stays as it is."
     )
     guidance: str = option(
         "paper",
@@ -85,7 +92,7 @@ class ReconstructionStage(Task[TransFusionTraining, TransFusion]):
 
 
 class FusionStage(Task[TransFusionTraining, TransFusion]):
-    """Stage 2: the fusion blocks learn, between an encoder and a decoder that stay as they are."""
+    """Stage 2: the fusion blocks learn; encoder and decoder stay as they are, unless the decoder is to learn too."""
 
     name = "transfusion-2"
     network = "transfusion"
@@ -95,12 +102,13 @@ class FusionStage(Task[TransFusionTraining, TransFusion]):
     def build(self, parameters: TransFusionTraining) -> TransFusion:
         """Build the network; the weights of stage 1 are loaded afterwards."""
         network = TransFusion(PRESETS[parameters.preset]).requires_grad_(False)
-        network.fusion.requires_grad_()
+        for part in (network.fusion, *((network.decoder, network.last) if parameters.train_decoder else ())):
+            part.requires_grad_()
         return network
 
     def trained(self, network: TransFusion) -> Iterable[nn.Parameter]:
-        """Return the fusion blocks' weights."""
-        return network.fusion.parameters()
+        """Return the fusion blocks' weights, and the decoder's if it goes on learning."""
+        return (value for value in network.parameters() if value.requires_grad)
 
     def losses(
         self, network: TransFusion, images: torch.Tensor, parameters: TransFusionTraining, context: Context

@@ -44,6 +44,13 @@ _BACKBONES = (
     ("resnet50", "resnet50", "ResNet-50 (ImageNet)", "resnet50-0676ba61.pth", 102_530_810, "ResNet50_Weights.IMAGENET1K_V1"),
     ("vgg19", "vgg19", "VGG-19 (ImageNet)", "vgg19-dcbb9e9d.pth", 574_673_125, "VGG19_Weights.IMAGENET1K_V1"),
 )  # fmt: skip
+_NOBODYS = {
+    "transfusion": "Nobody has published weights for the full TransFusion network: choose a weights file of your own or"
+    " the authors', or train it with irvisfuse train transfusion --preset full.",
+    "transfusion-compact": "No weights for the compact TransFusion network are in this package yet: choose a weights file"
+    " of your own, or train it with irvisfuse train transfusion.",
+}
+"""Weights that a method asks for and that only its user can have; what to tell who has none."""
 _LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms ask for non-commercial research use"
 
 
@@ -324,6 +331,8 @@ def _read_torch(path: Path) -> Any:
 
 def _entry(name: str) -> WeightsEntry:
     known = entries()
+    if name in _NOBODYS:
+        raise WeightsError(_NOBODYS[name])
     if name not in known:
         raise WeightsError(
             f"There are no published weights named {name!r}: choose one of {', '.join(known)},"
