@@ -19,7 +19,7 @@ SOURCE = Path(nif.__file__).parent
 FLOORS = {
     0: {"errors", "types"},
     1: {"networks", "weights", "images", "samples", "sparse", "tiling", "devices", "runtime", "maps"},
-    2: {"algorithms", "metrics"},
+    2: {"algorithms", "metrics", "alignment"},
     3: {"pipeline", "recipe", "stacks"},
     4: {"batch", "training", "evaluation"},
     5: {"_widgets", "cli", "__init__"},  # the public face may be used by the people on the top floor only

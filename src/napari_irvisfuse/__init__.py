@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .algorithms import methods
     from .algorithms.base import MethodInfo, ParameterInfo
+    from .alignment import AlignmentCheck, AlignmentResult, PointsResult, align, align_points, check_alignment
     from .errors import Cancelled, FusionError
     from .evaluation import evaluate_folder
     from .images.alignment_files import Alignment, read_alignment, write_alignment
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alignment",
+    "AlignmentCheck",
+    "AlignmentResult",
     "Cancelled",
     "FusionError",
     "FusionResult",
@@ -40,8 +43,12 @@ __all__ = [
     "MethodInfo",
     "MetricInfo",
     "ParameterInfo",
+    "PointsResult",
     "RadiometricImage",
     "Recipe",
+    "align",
+    "align_points",
+    "check_alignment",
     "describe_metrics",
     "evaluate",
     "evaluate_folder",
@@ -61,6 +68,8 @@ __all__ = [
 
 _HOME = {
     "Alignment": "images.alignment_files",
+    "AlignmentCheck": "alignment",
+    "AlignmentResult": "alignment",
     "Cancelled": "errors",
     "FusionError": "errors",
     "FusionResult": "pipeline",
@@ -71,8 +80,12 @@ _HOME = {
     "MethodInfo": "algorithms.base",
     "MetricInfo": "metrics.base",
     "ParameterInfo": "algorithms.base",
+    "PointsResult": "alignment",
     "RadiometricImage": "images.radiometric",
     "Recipe": "recipe",
+    "align": "alignment",
+    "align_points": "alignment",
+    "check_alignment": "alignment",
     "describe_metrics": "metrics",
     "evaluate": "metrics",
     "evaluate_folder": "evaluation",

@@ -1,0 +1,94 @@
+"""The fine search: from a start to the nearest best place, by SciPy's L-BFGS-B, coarse to fine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_irvisfuse.images.grids import Matrix
+
+from .features import edges, similarity
+from .models import DEGREES, Model, correction
+from .planes import Plane, sample
+
+__all__ = ["Comparison"]
+
+_STEPS = 40
+_NUDGE = 0.3  # pixels
+
+
+class Comparison:
+    """Two images at one working size, whose edges can be compared under any transform.
+
+    Parameters
+    ----------
+    ir, visible
+        The images.
+    longer_side
+        Working size in pixels.
+    """
+
+    def __init__(self, ir: Plane, visible: Plane, longer_side: int) -> None:
+        self.ir, self.visible = ir.shrunk(longer_side), visible.shrunk(longer_side)
+        self._moving = edges(self.ir.luma, self.ir.valid)
+        self._fixed = edges(self.visible.luma, self.visible.valid)
+
+    def similarities(self, *transforms: Matrix) -> list[float]:
+        """Compare several transforms where all of them show both images: else the smallest overlap would win."""
+        views = [self._look(torch.from_numpy(self._to_ir(matrix)).float()) for matrix in transforms]
+        seen = torch.stack([seen for _, seen in views]).amin(0)
+        return [float(similarity(self._fixed, moving, seen)) for moving, _ in views]
+
+    def refine(self, start: Matrix, model: Model, check: Callable[[], None]) -> Matrix:
+        """Return the best transform near a start.
+
+        Parameters
+        ----------
+        start
+            Infrared to visible image.
+        model
+            What may be changed about it.
+        check
+            Called before every comparison; may raise.
+        """
+        from scipy.optimize import minimize
+
+        height, width = self.visible.shape
+        size = max(height, width) / 2
+        normal = np.array([[1 / size, 0, (1 - height) / 2 / size], [0, 1 / size, (1 - width) / 2 / size], [0, 0, 1]])
+        before = torch.from_numpy(self._to_ir(start) @ np.linalg.inv(normal)).float()
+        centred = torch.from_numpy(normal).float()
+
+        def cost(numbers: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+            check()
+            parameters = torch.from_numpy(numbers).float().requires_grad_()
+            moving, seen = self._look(before @ correction(model, parameters) @ centred)
+            value = -similarity(self._fixed, moving, seen)
+            value.backward()  # type: ignore[no-untyped-call]
+            assert parameters.grad is not None
+            return float(value.detach()), parameters.grad.double().numpy()
+
+        # Exactly on the pixels nothing is interpolated, which alone makes images a little more alike: a start there
+        # would be a trap.
+        first = np.zeros(DEGREES[model])
+        place = {"translation": [0, 1], "similarity": [2, 3]}.get(model, [2, 5])
+        first[place] = _NUDGE / size
+        with torch.enable_grad():
+            best = minimize(cost, first, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS, "ftol": 1e-7})
+        change = correction(model, torch.from_numpy(best.x)).numpy()
+        visible_to_ir = self._to_ir(start) @ np.linalg.inv(normal) @ change @ normal
+        matrix: Matrix = self.visible.to_source @ np.linalg.inv(visible_to_ir) @ np.linalg.inv(self.ir.to_source)
+        matrix /= matrix[2, 2]
+        return matrix
+
+    def _to_ir(self, matrix: Matrix) -> Matrix:
+        """Return the transform from the visible plane's pixels to those of the infrared plane."""
+        inverse: Matrix = np.linalg.inv(matrix @ self.ir.to_source) @ self.visible.to_source
+        return inverse
+
+    def _look(self, visible_to_ir: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        moving, seen = sample(self._moving, self.ir.valid, visible_to_ir, self.visible.shape)
+        return moving, seen * self.visible.valid
