@@ -47,9 +47,9 @@ def bent(image: Array, pixels: float) -> Array:
     """Return the image deformed by a wave: as much to one side as to the other, so nothing an affine could mend."""
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(float)
     wave = pixels * np.sin(2 * np.pi * columns / image.shape[1] * 1.5) * np.cos(2 * np.pi * rows / image.shape[0])
-    return np.round(map_coordinates(image.astype(float), [rows + wave, columns - wave], order=1, mode="nearest")).astype(
-        image.dtype
-    )
+    return np.round(
+        map_coordinates(image.astype(float), [rows + wave, columns - wave], order=1, mode="nearest")
+    ).astype(image.dtype)
 
 
 def corner_error(found: Array, truth: Array, shape: tuple[int, int] = (HEIGHT, WIDTH)) -> float:

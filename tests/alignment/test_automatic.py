@@ -71,7 +71,7 @@ def test_what_has_nothing_in_common_is_left_alone():
 
 def test_a_start_is_where_the_search_begins():
     ir, visible = scene()
-    far = known(60, -80, 0, 1)  # further than the search reaches
+    far = known(12, -45, 0, 1)  # further than the search reaches
     matrix = far @ known(4, 5, 2, 1)
     ir = moved(ir, matrix)
     found = nif.align(ir, visible, start=far)
@@ -101,7 +101,7 @@ def test_what_is_left_is_said():
     bend = nif.align(bent(ir, 7), visible, "affine")
     assert bend.check.verdict == "deformed"
     assert "deformed" in bend.sentence
-    turn = nif.align(moved(ir, known(0, 0, 6, 1.1)), visible, "translation")
+    turn = nif.align(moved(ir, known(0, 14, 6, 1)), visible, "translation")
     assert turn.check.verdict == "misaligned"
     assert "Another model may do better" in turn.sentence
 

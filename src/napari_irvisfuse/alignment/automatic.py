@@ -143,10 +143,8 @@ def _search(
         comparison = Comparison(ir, visible, size)
         this: Model = model if number else steps
         candidates = [comparison.refine(item, this, say.check) for item in candidates]
-        values = comparison.similarities(start, *candidates)
-        best = max(range(len(candidates)), key=lambda item: values[item + 1])
-        candidates = [candidates[best]]
-    return candidates[0], (values[0], values[best + 1])
+        candidates = [max(candidates, key=comparison.plainness)]
+    return candidates[0], comparison.similarities(start, candidates[0])
 
 
 def _sentence(found: Matrix, start: Matrix, ir_shape: tuple[int, int], improved: bool, check: AlignmentCheck) -> str:

@@ -30,8 +30,11 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 TOLERANCE = 0.016
 """Share of the visible image's longer side, 10 pixels of 640, up to which images count as aligned: in the public data
 sets of aligned pairs, parts of the images are off by up to 8 of 640."""
-_BENT, _BENT_LEAST = 0.008, 2.0  # the same for what the best affine transform leaves, and in pixels: parallax alone
-# reaches 3 of 640
+_BENT, _BENT_LEAST = (
+    0.0055,
+    1.5,
+)  # the same for what the best affine transform leaves, where parallax alone reaches 3 of
+# 640; and in pixels
 _SURE = 0.35  # share of the parts that have to agree, or nothing can be said; two scenes have reached 0.25
 _SIZE = 320  # working size
 _PARTS = 9  # along the longer side
@@ -39,6 +42,7 @@ _WINDOW, _REACH = 0.3, 0.15  # width of a part, and how far around it to look, a
 _CLEAR = 0.3  # by how many standard deviations a match has to stand out against the next best one
 _NEXT = 6  # pixels: matches nearer than this to the best are the best itself
 _AGREE = 0.02  # parts within this share of the longer side of the affine transform agree with it
+_STRAY = 3.0
 _FLOOR = 1e-3
 
 
@@ -152,7 +156,9 @@ def check_planes(
     longer = float(max(visible.source_shape))
     near = _AGREE * longer
     left, confidence = _affine_rest(field.centres, offsets, weights, near)
-    offset, bend = _median(np.hypot(*offsets.T), weights), _median(np.hypot(*left.T), weights)
+    # what is far from everything else was found in the wrong place
+    trusted = weights * (np.hypot(*left.T) < _STRAY * near)
+    offset, bend = _median(np.hypot(*offsets.T), trusted), _median(np.hypot(*left.T), trusted)
     verdict: Verdict
     if confidence < _SURE:
         verdict, offset, bend = "unclear", np.nan, np.nan

@@ -123,7 +123,7 @@ def _points(value: object, name: str) -> FloatArray:
     try:
         points = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
-        points = np.empty(0)
+        points = np.full((1, 1), np.nan)
     if points.size == 0 and points.ndim <= 2:
         points = points.reshape(0, 2)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():

@@ -36,11 +36,17 @@ class Comparison:
         self._moving = edges(self.ir.luma, self.ir.valid)
         self._fixed = edges(self.visible.luma, self.visible.valid)
 
-    def similarities(self, *transforms: Matrix) -> list[float]:
-        """Compare several transforms where all of them show both images: else the smallest overlap would win."""
-        views = [self._look(torch.from_numpy(self._to_ir(matrix)).float()) for matrix in transforms]
-        seen = torch.stack([seen for _, seen in views]).amin(0)
-        return [float(similarity(self._fixed, moving, seen)) for moving, _ in views]
+    def plainness(self, transform: Matrix) -> float:
+        """Return the similarity over what both images show, times the root of its share: little is alike by chance."""
+        moving, seen = self._look(torch.from_numpy(self._to_ir(transform)).float())
+        return float(similarity(self._fixed, moving, seen) * seen.mean().sqrt())
+
+    def similarities(self, one: Matrix, other: Matrix) -> tuple[float, float]:
+        """Compare two transforms where both of them show both images: else a smaller overlap would have it easier."""
+        views = [self._look(torch.from_numpy(self._to_ir(matrix)).float()) for matrix in (one, other)]
+        seen = views[0][1] * views[1][1]
+        first, second = (float(similarity(self._fixed, moving, seen)) for moving, _ in views)
+        return first, second
 
     def refine(self, start: Matrix, model: Model, check: Callable[[], None]) -> Matrix:
         """Return the best transform near a start.

@@ -101,19 +101,23 @@ class _Fixed:
     """The image that stays, transformed once and compared with many."""
 
     def __init__(self, features: torch.Tensor, seen: torch.Tensor, radius: int) -> None:
+        from scipy.fft import next_fast_len
+
         self.radius = radius
-        self.size = tuple(side + radius + 1 for side in seen.shape)
+        self.size = tuple(next_fast_len(side + radius, real=True) for side in seen.shape)
         self.features = self._fft(features * seen)
         self.energy = self._fft((features.square()).sum(0) * seen)
         self.seen = self._fft(seen)
 
     def best_shift(self, features: torch.Tensor, seen: torch.Tensor) -> tuple[float, tuple[int, int]]:
-        """Return the similarity and the shift of the best place, over what both images show there."""
+        """Return the best shift and how plainly it is the best: the similarity over what both images show there."""
         other, energy, mask = self._fft(features * seen), self._fft(features.square().sum(0) * seen), self._fft(seen)
         product = self._around(torch.fft.irfft2((self.features * other.conj()).sum(0), s=self.size))
         mine = self._around(torch.fft.irfft2(self.energy * mask.conj(), s=self.size))
         theirs = self._around(torch.fft.irfft2(self.seen * energy.conj(), s=self.size))
-        surface = product / (mine.clamp(min=_FLOOR) * theirs.clamp(min=_FLOOR)).sqrt()
+        # what little is shown by chance looks alike more easily: as sure as its number of pixels makes it
+        shown = self._around(torch.fft.irfft2(self.seen * mask.conj(), s=self.size)).clamp(min=0) / seen.numel()
+        surface = product / (mine.clamp(min=_FLOOR) * theirs.clamp(min=_FLOOR)).sqrt() * shown.sqrt()
         place = int(surface.argmax())
         row, column = divmod(place, surface.shape[1])
         return float(surface.flatten()[place]), (row - self.radius, column - self.radius)
