@@ -12,8 +12,9 @@ align       ``landmarks``: the mean distance of the landmarks and of the corners
             so there are two errors: against the pair as published, and against the pair as we align it without having
             moved it. Whether the latter is the truth is judged by mutual information, which we do not use: is it higher
             there than as published, over the same pixels?
-candidates  The registrations of other libraries on a third of these pairs, from where the images are and from our coarse
-            search: SimpleITK (Mattes mutual information), OpenCV (ECC on gradient strengths). Those not installed are left out.
+candidates  The registrations of other libraries on a third of these pairs, from where the images are and from our
+            coarse search: SimpleITK (Mattes mutual information), OpenCV (ECC on gradient strengths). Those not
+            installed are left out.
 
 Errors are mean distances of the four corners, in pixels of an image whose longer side has 640. Results are appended to
 RESULTS.jsonl one by one; what is there already is not computed again. The data folder is ``IRVISFUSE_DATA``, or else

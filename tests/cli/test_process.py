@@ -26,7 +26,9 @@ def _run(*args: object, **options: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["fuse", "--help"], ["demo", "--help"], ["fuse", "a"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["--version"], ["fuse", "--help"], ["align", "--help"], ["demo", "--help"], ["fuse", "a"]]
+)
 def test_help_and_version_load_nothing_heavy(args):
     code = (
         "import sys\n"

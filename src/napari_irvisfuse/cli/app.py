@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from napari_irvisfuse.errors import Cancelled, FusionError
 
-from . import demo, evaluate, fuse, methods, metrics, thermal, train, weights
+from . import align, demo, evaluate, fuse, methods, metrics, thermal, train, weights
 
 __all__ = ["app"]
 
@@ -64,6 +64,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("fuse", epilog=fuse.EXAMPLES)(fuse.fuse)
+app.command("align", epilog=align.EXAMPLES)(align.align)
 app.command("methods")(methods.methods)
 app.command("thermal", epilog=thermal.EXAMPLES)(thermal.thermal)
 app.command("metrics", epilog=metrics.EXAMPLES)(metrics.metrics)
