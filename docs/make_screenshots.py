@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import napari
+import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
+from scipy.ndimage import affine_transform
 
 from napari_irvisfuse._widgets.launch import FuseDemo, open_demo
 from napari_irvisfuse.images.radiometric import RadiometricImage
@@ -141,8 +143,6 @@ def metrics_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
 
 def thermal_camera() -> RadiometricImage:
     """Return the street as a thermal camera would write it: fewer pixels, and another view than the photograph's."""
-    import numpy as np
-
     from napari_irvisfuse.images.thermography import Atmosphere, Conditions, Planck, counts_of
     from napari_irvisfuse.samples.scene import COUNTS_PER_KELVIN, colour_pair, radiometric_pair
 
@@ -218,6 +218,40 @@ def stack_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     viewer.close()
 
 
+def align_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of a pair that is not aligned: by how far each part is off, and points set by hand."""
+    from napari_irvisfuse._widgets.align import AlignWidget
+    from napari_irvisfuse.samples.scene import colour_pair
+
+    ir, visible = colour_pair()
+    turn = np.radians(3)
+    linear = 1.06 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix = np.eye(3)
+    matrix[:2, :2], matrix[:2, 2] = linear, np.array([240, 320]) - linear @ (240, 320) + (14, -22)
+    viewer = napari.Viewer(title="napari-irvisfuse")
+    viewer.window.resize(*size)
+    moved = affine_transform(ir.astype(float), matrix[:2, :2], matrix[:2, 2], order=1).astype(np.uint8)
+    layers = viewer.add_image(visible, name="visible", rgb=True), viewer.add_image(moved, name="infrared", rgb=False)
+    layers[1].colormap, layers[1].opacity = "inferno", 0.55
+    widget = AlignWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name="Align", area="right")
+    widget.view.layers.choose(layers[1], layers[0])
+    widget.view.sections["points"].expanded = True
+    widget.run_check()
+    wait_until(lambda: widget.check is not None and not widget.running)
+    widget.view.show_button.click()
+    widget.points.start(layers[1], layers[0])
+    of_ir, of_visible = (layer for layer in viewer.layers if layer.name.startswith("points"))
+    places = np.array([[120, 150], [400, 90], [330, 300], [200, 480], [420, 560.0]])
+    slips = np.array([[0.4, -0.6], [-0.5, 0.3], [0.2, 0.5], [3.8, -2.1], [-0.3, -0.2]])
+    of_ir.data, of_visible.data = places, places @ linear.T + matrix[:2, 2] + slips
+    widget.points.stop()
+    viewer.layers.selection.active = layers[1]
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}align.png")
+    viewer.close()
+
+
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -237,6 +271,7 @@ def main() -> None:
         pictures(demo, arguments.folder, arguments.prefix)
         demo.viewer.close()
     metrics_picture(arguments.folder, (width, height), arguments.prefix)
+    align_picture(arguments.folder, (width, height), arguments.prefix)
     grids_picture(arguments.folder, (width, height), arguments.prefix)
     thermal_picture(arguments.folder, (width, height), arguments.prefix)
     colour_picture(arguments.folder, (width, height), arguments.prefix)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .algorithms import methods
     from .algorithms.base import MethodInfo, ParameterInfo
-    from .alignment import AlignmentCheck, AlignmentResult, PointsResult, align, align_points, check_alignment
+    from .alignment.automatic import AlignmentResult, align
+    from .alignment.detect import AlignmentCheck, check_alignment
+    from .alignment.points import PointsResult, align_points
     from .errors import Cancelled, FusionError
     from .evaluation import evaluate_folder
     from .images.alignment_files import Alignment, read_alignment, write_alignment
@@ -68,8 +70,8 @@ __all__ = [
 
 _HOME = {
     "Alignment": "images.alignment_files",
-    "AlignmentCheck": "alignment",
-    "AlignmentResult": "alignment",
+    "AlignmentCheck": "alignment.detect",
+    "AlignmentResult": "alignment.automatic",
     "Cancelled": "errors",
     "FusionError": "errors",
     "FusionResult": "pipeline",
@@ -80,12 +82,12 @@ _HOME = {
     "MethodInfo": "algorithms.base",
     "MetricInfo": "metrics.base",
     "ParameterInfo": "algorithms.base",
-    "PointsResult": "alignment",
+    "PointsResult": "alignment.points",
     "RadiometricImage": "images.radiometric",
     "Recipe": "recipe",
-    "align": "alignment",
-    "align_points": "alignment",
-    "check_alignment": "alignment",
+    "align": "alignment.automatic",
+    "align_points": "alignment.points",
+    "check_alignment": "alignment.detect",
     "describe_metrics": "metrics",
     "evaluate": "metrics",
     "evaluate_folder": "evaluation",

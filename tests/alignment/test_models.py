@@ -8,12 +8,12 @@ import torch
 
 from napari_irvisfuse.alignment.models import (
     DEGREES,
-    between_grids,
     corner_distance,
-    correction,
     describe,
     transform,
 )
+from napari_irvisfuse.alignment.refine import correction
+from napari_irvisfuse.images.grids import fit
 
 from .conftest import known
 
@@ -34,17 +34,10 @@ def test_no_change_is_the_identity_and_models_are_groups(model):
         np.testing.assert_allclose(other[:2, :2], np.eye(2), atol=1e-12)
 
 
-def test_corners_go_to_corners():
-    matrix = between_grids((100, 50), (20, 200))
-    corners = np.array([[-0.5, -0.5], [99.5, 49.5]])
-    np.testing.assert_allclose(transform(matrix, corners), [[-0.5, -0.5], [19.5, 199.5]])
-    np.testing.assert_allclose(between_grids((20, 200), (100, 50)) @ matrix, np.eye(3), atol=1e-12)
-
-
 def test_description():
     text = describe(known(6, -9, 3, 1.05), np.eye(3), (180, 240))
     assert text == "moved 6.0 px down and 9.0 px left, turned -3.00°, scaled 1.050"
-    start = between_grids((90, 120), (180, 240))
+    start = fit((90, 120), (180, 240))
     assert describe(known(-6, 9, -3, 0.9) @ start, start, (90, 120)).startswith("moved 6.0 px up and 9.0 px right")
     # clockwise on the screen, where rows run down: what is right of the centre goes down
     clockwise = known(0, 0, -10, 1)

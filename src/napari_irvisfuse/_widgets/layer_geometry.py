@@ -13,7 +13,7 @@ from scipy.linalg import block_diag
 from napari_irvisfuse.errors import AlignmentError
 from napari_irvisfuse.images.grids import Grid, Matrix, fit, inverse
 
-__all__ = ["affine_that_fits", "grid_of", "leaves_its_plane", "matrix_between", "plane_shape", "spatial"]
+__all__ = ["affine_for", "affine_that_fits", "grid_of", "leaves_its_plane", "matrix_between", "plane_shape", "spatial"]
 
 
 def plane_shape(layer: Image) -> tuple[int, int]:
@@ -77,8 +77,27 @@ def affine_that_fits(ir: Image, visible: Image) -> npt.NDArray[np.float64]:
     AlignmentError
         As for :func:`grid_of`.
     """
+    return affine_for(ir, visible, fit(plane_shape(ir), plane_shape(visible)))
+
+
+def affine_for(ir: Image, visible: Image, ir_to_visible: Matrix) -> npt.NDArray[np.float64]:
+    """Return the ``affine`` with which infrared pixels lie where the matrix puts them on the visible plane.
+
+    Parameters
+    ----------
+    ir, visible
+        Their own scale, translate, rotate and shear, and whatever else there is about the visible layer, stay.
+    ir_to_visible
+        ``(3, 3)``, affine: pixel ``(row, column, 1)`` of one plane to the other.
+
+    Raises
+    ------
+    AlignmentError
+        As for :func:`grid_of`.
+    """
     own = _plane_matrix(_physical(ir), ir)
-    wanted = grid_of(visible, ir).to_world @ fit(plane_shape(ir), plane_shape(visible)) @ inverse(own)
+    wanted = grid_of(visible, ir).to_world @ ir_to_visible @ inverse(own)
+    wanted /= wanted[2, 2]
     affine: npt.NDArray[np.float64] = np.array(ir.affine.affine_matrix, np.float64)
     affine[-3:-1, -3:-1], affine[-3:-1, -1] = wanted[:2, :2], wanted[:2, 2]
     return affine

@@ -21,11 +21,31 @@ from .layer_geometry import leaves_its_plane, matrix_between, plane_shape
 if TYPE_CHECKING:
     from napari.components import Dims
 
-__all__ = ["displayed_step", "pair_from_layers", "place_layers", "plane_of", "problem_with", "same_grid"]
+__all__ = [
+    "displayed_step",
+    "pair_from_layers",
+    "place_layers",
+    "plane_of",
+    "problem_with",
+    "problem_with_planes",
+    "same_grid",
+]
 
 
 def problem_with(ir: Image | None, visible: Image | None) -> str | None:
     """Say in one sentence why these layers cannot be fused, or return None; nothing is computed."""
+    problem = problem_with_planes(ir, visible)
+    if problem is not None or ir is None or visible is None:
+        return problem
+    try:
+        place_layers(ir, visible)
+    except AlignmentError as error:
+        return str(error)
+    return None
+
+
+def problem_with_planes(ir: Image | None, visible: Image | None) -> str | None:
+    """Say in one sentence why these layers are no pair, wherever they lie, or return None."""
     if ir is None or visible is None:
         return f"Choose {'an infrared' if ir is None else 'a visible'} layer."
     if ir is visible:
@@ -35,7 +55,7 @@ def problem_with(ir: Image | None, visible: Image | None) -> str | None:
         if problem is not None:
             return problem
     try:
-        place_layers(ir, visible)
+        matrix_between(ir, visible)
     except AlignmentError as error:
         return str(error)
     return None

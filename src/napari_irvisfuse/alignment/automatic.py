@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from napari_irvisfuse.errors import Cancelled, ParameterError
 from napari_irvisfuse.images.alignment_files import Alignment
-from napari_irvisfuse.images.grids import Matrix, as_matrix
+from napari_irvisfuse.images.grids import Matrix, as_matrix, fit
 from napari_irvisfuse.types import Cancel, Progress
 
 from .detect import AlignmentCheck, check_planes
-from .models import Model, as_model, between_grids, describe
+from .models import Model, as_model, describe
 from .planes import WORKING_SIZE, Plane, plane_of
 from .refine import Comparison
 from .search import REACHES, Reach, coarse
@@ -112,7 +112,7 @@ def align(
         raise ParameterError(f"reach is {' or '.join(REACHES)}; got {reach!r}.")
     planes = plane_of(ir, "infrared"), plane_of(visible, "visible")
     shapes = planes[0].source_shape, planes[1].source_shape
-    begin = between_grids(*shapes) if start is None else as_matrix(start, "start")
+    begin = fit(*shapes) if start is None else as_matrix(start, "start")
     say = _Saying(progress, cancelled)
 
     found, (before, after) = _search(*planes, begin, chosen, reach, say)

@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 
 from napari_irvisfuse.errors import Cancelled
-from napari_irvisfuse.images.grids import Matrix, as_matrix
+from napari_irvisfuse.images.grids import Matrix, as_matrix, fit
 from napari_irvisfuse.maps import Map
 from napari_irvisfuse.types import Cancel, Progress
 
 from .features import edges
-from .models import between_grids, corner_distance
+from .models import corner_distance
 from .planes import Plane, plane_of, sample
 from .search import coarse
 
@@ -124,7 +124,7 @@ def check_alignment(
     """
     planes = plane_of(ir, "infrared"), plane_of(visible, "visible")
     shapes = planes[0].source_shape, planes[1].source_shape
-    lies = between_grids(*shapes) if ir_to_visible is None else as_matrix(ir_to_visible)
+    lies = fit(*shapes) if ir_to_visible is None else as_matrix(ir_to_visible)
 
     def check(done: int, total: int) -> None:
         if cancelled is not None and cancelled():

@@ -12,19 +12,16 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from napari_irvisfuse.errors import ParameterError
-from napari_irvisfuse.images.grids import Matrix
+from napari_irvisfuse.images.grids import Matrix, apply
 
 __all__ = [
     "DEGREES",
     "MODELS",
     "Model",
     "as_model",
-    "between_grids",
     "corner_distance",
-    "correction",
     "describe",
     "transform",
 ]
@@ -48,41 +45,9 @@ def as_model(name: str) -> Model:
     return name
 
 
-def correction(model: Model, numbers: torch.Tensor) -> torch.Tensor:
-    """Return the ``(3, 3)`` matrix of a small correction, the identity for zeros; differentiable.
-
-    Parameters
-    ----------
-    model
-        Which matrices there are.
-    numbers
-        ``(DEGREES[model],)``, meant for coordinates centred in the image and of the order of 1.
-    """
-    zero, one = torch.zeros_like(numbers[0]), torch.ones_like(numbers[0])
-    if model == "translation":
-        entries = [one, zero, numbers[0], zero, one, numbers[1], zero, zero, one]
-    elif model == "similarity":
-        grow, turn, down, right = numbers
-        entries = [one + grow, -turn, down, turn, one + grow, right, zero, zero, one]
-    else:
-        a, b, c, d, e, f = numbers[:6]
-        last = [numbers[6], numbers[7]] if model == "homography" else [zero, zero]
-        entries = [one + a, b, c, d, one + e, f, *last, one]
-    return torch.stack(entries).reshape(3, 3)
-
-
-def between_grids(shape: tuple[int, int], other: tuple[int, int]) -> Matrix:
-    """Return the matrix from the pixels of one grid to those of another that shows the same view, corner to corner."""
-    rows, columns = other[0] / shape[0], other[1] / shape[1]
-    # corners are half a pixel outside of the outermost pixel centres
-    return np.array([[rows, 0, (rows - 1) / 2], [0, columns, (columns - 1) / 2], [0, 0, 1.0]])
-
-
 def transform(matrix: Matrix, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Take ``(n, 2)`` points (row, column) through a matrix."""
-    moved = points @ matrix[:, :2].T + matrix[:, 2]
-    result: npt.NDArray[np.float64] = moved[:, :2] / moved[:, 2:]
-    return result
+    return apply(matrix, points.T).T
 
 
 def corner_distance(matrix: Matrix, other: Matrix, ir_shape: tuple[int, int]) -> float:

@@ -9,9 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_irvisfuse.images.checks import as_image, normalise
-from napari_irvisfuse.images.grids import Matrix
-
-from .models import between_grids
+from napari_irvisfuse.images.grids import Matrix, fit
 
 __all__ = ["WORKING_SIZE", "Plane", "plane_of", "sample"]
 
@@ -46,7 +44,7 @@ class Plane:
     @property
     def to_source(self) -> Matrix:
         """Matrix from the plane's pixels to those of the image."""
-        return between_grids(self.shape, self.source_shape)
+        return fit(self.shape, self.source_shape)
 
     def shrunk(self, longer_side: int) -> Plane:
         """Return the plane with a longer side of at most so many pixels; each is the mean of what it covers."""

@@ -11,10 +11,10 @@ import torch
 from napari_irvisfuse.images.grids import Matrix
 
 from .features import edges, similarity
-from .models import DEGREES, Model, correction
+from .models import DEGREES, Model
 from .planes import Plane, sample
 
-__all__ = ["Comparison"]
+__all__ = ["Comparison", "correction"]
 
 _STEPS = 40
 _NUDGE = 0.3  # pixels
@@ -98,3 +98,26 @@ class Comparison:
     def _look(self, visible_to_ir: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         moving, seen = sample(self._moving, self.ir.valid, visible_to_ir, self.visible.shape)
         return moving, seen * self.visible.valid
+
+
+def correction(model: Model, numbers: torch.Tensor) -> torch.Tensor:
+    """Return the ``(3, 3)`` matrix of a small correction, the identity for zeros; differentiable.
+
+    Parameters
+    ----------
+    model
+        Which matrices there are.
+    numbers
+        ``(DEGREES[model],)``, meant for coordinates centred in the image and of the order of 1.
+    """
+    zero, one = torch.zeros_like(numbers[0]), torch.ones_like(numbers[0])
+    if model == "translation":
+        entries = [one, zero, numbers[0], zero, one, numbers[1], zero, zero, one]
+    elif model == "similarity":
+        grow, turn, down, right = numbers
+        entries = [one + grow, -turn, down, turn, one + grow, right, zero, zero, one]
+    else:
+        a, b, c, d, e, f = numbers[:6]
+        last = [numbers[6], numbers[7]] if model == "homography" else [zero, zero]
+        entries = [one + a, b, c, d, one + e, f, *last, one]
+    return torch.stack(entries).reshape(3, 3)

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 import napari_irvisfuse as nif
-from napari_irvisfuse.alignment.models import Model, as_model, between_grids
+from napari_irvisfuse.alignment.models import Model, as_model
 from napari_irvisfuse.errors import AlignmentError, Cancelled, OutputError, ParameterError
 from napari_irvisfuse.images.alignment_files import Alignment, read_alignment, write_alignment
 from napari_irvisfuse.images.checks import as_image
 from napari_irvisfuse.images.files import check_output
-from napari_irvisfuse.images.grids import Matrix
+from napari_irvisfuse.images.grids import Matrix, fit
 from napari_irvisfuse.types import Cancel, Progress
 
 from .alignment_picture import draw_alignment, draw_check
@@ -90,7 +90,7 @@ class AlignRequest:
         shapes = images[0].shape[:2], images[1].shape[:2]
         if begin is not None:
             begin.check_shapes(*shapes)
-        matrix = between_grids(*shapes) if begin is None else begin.ir_to_visible
+        matrix = fit(*shapes) if begin is None else begin.ir_to_visible
         return cls(*images, chosen, matrix, output, picture, check, pairs, robust, wide, overwrite)
 
     def run(self, progress: Progress, cancelled: Cancel) -> dict[str, Any]:

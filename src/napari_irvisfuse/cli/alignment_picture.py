@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from napari_irvisfuse.alignment import AlignmentCheck
+from napari_irvisfuse.alignment.detect import AlignmentCheck
 from napari_irvisfuse.alignment.planes import Plane, plane_of, sample
 from napari_irvisfuse.images.grids import Matrix
 

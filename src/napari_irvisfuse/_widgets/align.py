@@ -1,0 +1,360 @@
+"""The align widget: tell whether two layers lie on each other, find how they do, or set points by hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import Container
+from qtpy.QtWidgets import QFileDialog
+
+from napari_irvisfuse.alignment.points import PointsResult, align_points
+from napari_irvisfuse.errors import AlignmentError, FusionError
+
+from . import align_jobs, settings
+from .align_moves import Moves
+from .align_view import AlignView
+from .fusion_runs import in_words
+from .jobs import JobRunner
+from .layer_pairs import displayed_step, problem_with_planes
+from .layers import add_maps
+from .point_pairs import PointPairs
+from .qt_parts import single_shot
+from .viewer_link import ViewerLink
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image
+
+    from napari_irvisfuse.alignment.automatic import AlignmentResult
+    from napari_irvisfuse.alignment.detect import AlignmentCheck
+
+__all__ = ["AlignWidget"]
+
+_log = logging.getLogger(__name__)
+_NAME = "align"
+_SAVE_MS = 500
+_FILES = "Alignments (*.json)"
+_UNSURE = 0.5
+
+
+class AlignWidget(Container):
+    """Align an infrared layer with a visible one, by its ``affine`` alone: nothing is resampled.
+
+    Parameters
+    ----------
+    viewer
+        A viewer, or a :class:`napari.components.ViewerModel` without a window.
+    remember
+        Start from the settings used last and save them on every change, if the user's preference says so too.
+
+    Notes
+    -----
+    Nothing is computed on the GUI thread but the fit of a few points; even torch is imported in a job. Only bound
+    methods are connected: a dock that is closed sends no closeEvent, and a widget that Qt's signals kept alive would
+    never end.
+    """
+
+    # napari recognises the parameter by the text of its annotation
+    def __init__(self, viewer: napari.viewer.Viewer, *, remember: bool = True) -> None:
+        super().__init__(labels=False)
+        self._viewer = viewer
+        self._remember = remember
+        self._docked = False
+        self._trouble = self._said = ""
+        self._sure = True
+        self._check: AlignmentCheck | None = None
+        self._checked: tuple[Image, Image] | None = None
+        self._fit: PointsResult | None = None
+        self._fit_trouble = ""
+        self.view = AlignView(viewer, self.native)
+        self.points = PointPairs(viewer)
+        self.moves = Moves(viewer)
+        self._jobs = JobRunner(self.native, "Aligning infrared and visible")
+        self._link = ViewerLink(viewer)
+        self._save_timer = single_shot(self.native, _SAVE_MS, self._save)
+        if self._remembers():
+            self.view.restore(settings.load(_NAME))
+        self._connect()
+        self._refresh()
+
+    # -- what others may ask for -----------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether something is being looked for."""
+        return self._jobs.running
+
+    @property
+    def message(self) -> str:
+        """The sentence shown above the button."""
+        return self.view.run_bar.message.text
+
+    @property
+    def check(self) -> AlignmentCheck | None:
+        """What the last check said, None before the first."""
+        return self._check
+
+    def run(self) -> None:
+        """Find how the layers lie on each other, from how they lie now, and set the infrared layer's affine."""
+        request = self.request()
+        if request is not None:
+            self._start(partial(align_jobs.align, request), partial(self._on_aligned, request))
+
+    def run_check(self) -> None:
+        """Say whether the layers are aligned as they lie."""
+        request = self.request()
+        if request is not None:
+            self._start(partial(align_jobs.check, request), partial(self._on_checked, request))
+
+    def apply_points(self) -> None:
+        """Move the infrared layer to where the points say."""
+        images, fit = self.points.images, self._fit
+        if images is not None and fit is not None:
+            self.points.stop()
+            self._do(partial(self._move, *images, fit))
+
+    def undo(self) -> None:
+        """Give the infrared layer the affine back that it had before the last change of ours."""
+        self._do(self.moves.undo)
+
+    def save(self, path: str | Path) -> None:
+        """Write how the layers lie on each other now as an alignment file."""
+        if not self._problem():
+            layers = self.view.layers
+            self._do(partial(self.moves.save, path, layers.ir, layers.visible, self.view.model))
+
+    def load(self, path: str | Path) -> None:
+        """Move the infrared layer to where an alignment file says."""
+        if not self._problem():
+            self._do(partial(self.moves.load, path, self.view.layers.ir, self.view.layers.visible))
+
+    def cancel(self) -> None:
+        """Stop what is running."""
+        if self._jobs.running:
+            self.view.run_bar.stopping()
+            self._jobs.cancel()
+
+    def request(self) -> align_jobs.Request | None:
+        """Return what Run would do, None if something is missing."""
+        ir, visible = self.view.layers.ir, self.view.layers.visible
+        if ir is None or visible is None or self._problem():
+            return None
+        steps = [displayed_step(layer, self._viewer.dims) for layer in (ir, visible)]
+        start = align_jobs.start_of(ir, visible)
+        return align_jobs.Request(ir, visible, *steps, start, self.view.model, self.view.wide)
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def _start(self, function: Any, on_success: Any) -> None:
+        self._trouble = self._said = ""
+        self.points.stop()
+        self.view.layers.keep()
+        self.view.run_bar.started()
+        self.view.run_bar.message.say("")
+        self._jobs.start(
+            function,
+            on_progress=self.view.run_bar.progress,
+            on_success=on_success,
+            on_failure=self._on_failure,
+            on_cancel=self._on_cancel,
+            on_finish=self._on_finish,
+        )
+        self._refresh()
+
+    def _on_aligned(self, request: align_jobs.Request, result: AlignmentResult) -> None:
+        ir, visible = request.ir, request.visible
+        self._show_check(result.check, ir, visible)
+        self._sure = result.confidence >= _UNSURE and result.check.verdict == "aligned"
+        self._said = result.sentence
+        # layers that nobody had placed are placed now, even if nothing better than the same view was found
+        if ir in self._viewer.layers and visible in self._viewer.layers:
+            self.moves.move(ir, visible, result.ir_to_visible, result.confidence)
+
+    def _on_checked(self, request: align_jobs.Request, check: AlignmentCheck) -> None:
+        self._show_check(check, request.ir, request.visible)
+
+    def _show_check(self, check: AlignmentCheck, ir: Image, visible: Image) -> None:
+        self._check, self._checked = check, (ir, visible)
+        level = {"aligned": "success", "unclear": "note"}.get(check.verdict, "warning")
+        self.view.checked.say(check.sentence, level)  # type: ignore[arg-type]
+
+    def _on_failure(self, error: BaseException) -> None:
+        if not isinstance(error, FusionError):
+            _log.error("Alignment failed", exc_info=error)
+        self._trouble = in_words(error)
+
+    def _on_cancel(self) -> None:
+        self._said, self._sure = "Cancelled; nothing was changed.", True
+
+    def _on_finish(self) -> None:
+        if not self._jobs.running:
+            self.view.run_bar.finished()
+            self._refresh()
+
+    def _move(self, ir: Image, visible: Image, fit: PointsResult) -> str:
+        self.moves.move(ir, visible, fit.ir_to_visible)
+        return fit.sentence
+
+    def _do(self, action: Callable[[], str]) -> None:
+        """Do what takes no time, and say what was done or why it could not be."""
+        try:
+            self._said, self._trouble, self._sure = action(), "", True
+        except FusionError as error:
+            self._said, self._trouble = "", str(error)
+        self._refresh()
+
+    def _show_where(self) -> None:
+        if self._check is not None and self._checked is not None and self._checked[1] in self._viewer.layers:
+            maps = {"offset_size": self._check.maps["offset_size"]}
+            (layer,) = add_maps(self._viewer, maps, self._checked[1])
+            layer.opacity = min(layer.opacity, 0.6)
+
+    # -- points ----------------------------------------------------------------------------------------------------
+
+    def _on_pick(self, checked: bool) -> None:
+        ir, visible = self.view.layers.ir, self.view.layers.visible
+        if not checked:
+            self.points.stop()
+        elif ir is not None and visible is not None and not self._problem():
+            self.view.layers.keep()
+            self.points.start(ir, visible)
+        self._refresh()
+
+    def _on_remove(self, _: bool = False) -> None:
+        chosen = self.view.chosen_pair
+        self.points.remove(max(self.points.counts) - 1 if chosen is None else chosen)
+
+    def _on_points(self) -> None:
+        self._fit_points()
+        self._refresh()
+
+    def _fit_points(self) -> None:
+        """Fit what pairs there are; too few for the model say so when they are to be applied."""
+        pairs = self.points.pairs
+        self._fit, self._fit_trouble = None, ""
+        if len(pairs[0]):
+            try:
+                self._fit = align_points(*pairs, self.view.model, robust=bool(self.view.robust_box.value))
+            except AlignmentError as error:
+                self._fit_trouble = str(error)
+        self.view.show_pairs(*pairs, self._fit)
+        if self._fit is not None:
+            self.points.mark(self._fit.worst if len(pairs[0]) > 1 else None, self._fit.used.tolist())
+
+    # -- edits and messages ----------------------------------------------------------------------------------------
+
+    def _on_edited(self) -> None:
+        self._trouble = self._said = ""
+        self._save_timer.start()
+        self._fit_points()
+        self._refresh()
+
+    def _problem(self) -> str:
+        return problem_with_planes(self.view.layers.ir, self.view.layers.visible) or ""
+
+    def _refresh(self) -> None:
+        """Bring buttons and messages up to date; of several sentences the most urgent one is shown."""
+        view, problem, running = self.view, self._problem(), self._jobs.running
+        view.run_bar.allow(problem)
+        for button in (view.check_button, view.pick_button):
+            button.setEnabled(not problem and not running)
+            button.setToolTip(problem or button.toolTip())
+        view.show_button.setEnabled(self._check is not None and not running)
+        view.remove_button.setEnabled(max(self.points.counts) > 0 and not running)
+        view.fit_button.setEnabled(self._fit is not None and not running)
+        blocked = view.pick_button.blockSignals(True)
+        view.pick_button.setChecked(self.points.picking)
+        view.pick_button.blockSignals(blocked)
+        view.pick_button.setText("Done" if self.points.picking else "Set points")
+        hint = " ".join(filter(None, (self.points.prompt, self._fit.sentence if self._fit else self._fit_trouble)))
+        view.prompt.setText(hint)
+        view.prompt.setVisible(bool(hint))
+        if running:
+            return
+        if self._trouble:
+            view.run_bar.message.say(self._trouble, "error")
+        elif problem:
+            view.run_bar.message.say(problem, "warning")
+        else:
+            view.run_bar.message.say(self._said, "success" if self._sure else "warning")
+
+    # -- the viewer, and the end -----------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        view = self.view
+        view.edited.connect(self._on_edited)
+        view.run_bar.run_asked.connect(self.run)
+        view.run_bar.cancel_asked.connect(self.cancel)
+        view.check_button.clicked.connect(self._on_check_button)
+        view.show_button.clicked.connect(self._on_show_button)
+        view.pick_button.clicked.connect(self._on_pick)
+        view.remove_button.clicked.connect(self._on_remove)
+        view.fit_button.clicked.connect(self._on_fit_button)
+        view.run_bar.add_action("Undo", self._on_undo, "Put the infrared layer back where it was")
+        view.run_bar.add_separator()
+        view.run_bar.add_action("Save alignment…", self._on_save, "How the layers lie now, for irvisfuse fuse --align")
+        view.run_bar.add_action("Load alignment…", self._on_load, "Put the infrared layer where a file says")
+        view.run_bar.add_separator()
+        view.run_bar.add_action("Remove all points", self._on_clear, "And their two layers")
+        self.points.changed.connect(self._on_points)
+        self.moves.moved.connect(self.points.follow)
+        self._link.layers_changed.connect(self._on_layers_changed)
+        self._link.attach()
+        self.native_parent_changed.connect(self._on_parent_changed)
+        self.native.destroyed.connect(self._on_destroyed)
+
+    def _on_check_button(self, _: bool = False) -> None:
+        self.run_check()
+
+    def _on_show_button(self, _: bool = False) -> None:
+        self._show_where()
+
+    def _on_fit_button(self, _: bool = False) -> None:
+        self.apply_points()
+
+    def _on_undo(self, _: bool = False) -> None:
+        self.undo()
+
+    def _on_clear(self, _: bool = False) -> None:
+        self.points.clear()
+
+    def _on_save(self, _: bool = False) -> None:
+        path, _filter = QFileDialog.getSaveFileName(self.native, "Save alignment", "alignment.json", _FILES)
+        if path:
+            self.save(path)
+
+    def _on_load(self, _: bool = False) -> None:
+        path, _filter = QFileDialog.getOpenFileName(self.native, "Load alignment", "", _FILES)
+        if path:
+            self.load(path)
+
+    def _on_layers_changed(self) -> None:
+        self.view.layers.refresh()
+        self._refresh()
+
+    def _on_parent_changed(self, _: Any = None) -> None:
+        """Stop when a dock lets go of the widget, go on if it is docked again."""
+        if self.native.parent() is not None:
+            self._docked = True
+            self._link.attach()
+            self._on_layers_changed()
+        elif self._docked:
+            self._docked = False
+            self._save()
+            self._jobs.cancel()
+            self.points.stop()
+            self._link.detach()
+
+    def _on_destroyed(self, _: Any = None) -> None:
+        self._link.detach()
+
+    def _remembers(self) -> bool:
+        return self._remember and bool(settings.preference("remember_settings"))
+
+    def _save(self) -> None:
+        if self._remembers():
+            settings.save(_NAME, self.view.state())

@@ -1,0 +1,80 @@
+"""What the align widget does in its jobs' threads: plain functions on plain values, without Qt.
+
+torch is imported here and nowhere earlier, inside the functions: it takes seconds that the GUI thread has not got.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_irvisfuse.images.grids import Matrix, fit
+
+from .layer_geometry import matrix_between, plane_shape
+from .layer_pairs import plane_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_irvisfuse.alignment.automatic import AlignmentResult
+    from napari_irvisfuse.alignment.detect import AlignmentCheck
+    from napari_irvisfuse.types import Cancel, Progress
+
+__all__ = ["Request", "align", "check", "start_of"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Two layers, the planes of them that are shown, how they lie now, and how to align them."""
+
+    ir: Image
+    visible: Image
+    ir_step: tuple[int, ...]
+    visible_step: tuple[int, ...]
+    start: Matrix
+    model: str = "similarity"
+    wide: bool = False
+
+
+def start_of(ir: Image, visible: Image) -> Matrix:
+    """Return how two layers are thought to lie on each other, infrared pixels to visible ones.
+
+    As they lie in the world; but layers of two sizes that begin at the same pixel, which nobody has placed yet, are
+    taken to show the same view.
+
+    Raises
+    ------
+    AlignmentError
+        If their units cannot be compared.
+    """
+    matrix = matrix_between(ir, visible)
+    shapes = plane_shape(ir), plane_shape(visible)
+    unplaced = shapes[0] != shapes[1] and np.allclose(matrix, np.eye(3))
+    return fit(*shapes) if unplaced else matrix
+
+
+def check(request: Request, progress: Progress, cancelled: Cancel) -> AlignmentCheck:
+    """Tell whether the layers are aligned as they lie."""
+    from napari_irvisfuse.alignment.detect import check_alignment
+
+    progress(0, 0, "Reading the layers")
+    planes = plane_of(request.ir, request.ir_step), plane_of(request.visible, request.visible_step)
+    return check_alignment(*planes, request.start, progress=progress, cancelled=cancelled)
+
+
+def align(request: Request, progress: Progress, cancelled: Cancel) -> AlignmentResult:
+    """Find out how the layers lie on each other, from how they lie now."""
+    from napari_irvisfuse.alignment.automatic import align as find
+
+    progress(0, 0, "Reading the layers")
+    planes = plane_of(request.ir, request.ir_step), plane_of(request.visible, request.visible_step)
+    return find(
+        *planes,
+        request.model,
+        start=request.start,
+        reach="wide" if request.wide else "near",
+        progress=progress,
+        cancelled=cancelled,
+    )
