@@ -116,6 +116,10 @@ def test_files_and_repeats(tmp_path):
     np.testing.assert_array_equal(first.ir_to_visible, second.ir_to_visible)
     path = write_alignment(tmp_path / "a.json", first.alignment)
     np.testing.assert_array_equal(read_alignment(path).ir_to_visible, first.ir_to_visible)
+    np.testing.assert_array_equal(nif.align(ir, visible, start=path).start, first.ir_to_visible)
+    assert nif.check_alignment(ir, visible, first.alignment).verdict == "aligned"
+    with pytest.raises(nif.FusionError, match="240×180"):
+        nif.check_alignment(ir[:100], visible, path)
     assert json.loads(path.read_text())["confidence"] == pytest.approx(first.confidence, abs=1e-4)
 
 
@@ -149,7 +153,7 @@ def test_refusals():
     for wrong, sentence in (
         ({"model": "rigid"}, "There is no model 'rigid'"),
         ({"reach": "far"}, "reach is near or wide; got 'far'"),
-        ({"start": [[1, 2], [3, 4]]}, "start is a 3×3 matrix"),
+        ({"start": [[1, 2], [3, 4]]}, "ir_to_visible is a 3×3 matrix"),
     ):
         with pytest.raises(nif.FusionError, match=sentence):
             nif.align(ir, visible, **wrong)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from napari_irvisfuse.errors import Cancelled, ParameterError
 from napari_irvisfuse.images.alignment_files import Alignment
-from napari_irvisfuse.images.grids import Matrix, as_matrix, fit
+from napari_irvisfuse.images.grids import Matrix
 from napari_irvisfuse.types import Cancel, Progress
 
 from .detect import AlignmentCheck, check_planes
-from .models import Model, as_model, describe
+from .models import Model, as_matrix_between, as_model, describe
 from .planes import WORKING_SIZE, Plane, plane_of
 from .refine import Comparison
 from .search import REACHES, Reach, coarse
@@ -83,8 +83,9 @@ def align(
         What may be changed about the start: ``"translation"``; ``"similarity"``, with rotation and one scale;
         ``"affine"``, with two scales and shear; ``"homography"``, with perspective.
     start
-        ``(3, 3)``: how they are thought to lie, infrared ``(row, column, 1)`` to visible. If not given, both show the
-        same view, corner to corner.
+        How they are thought to lie, as for :func:`~napari_irvisfuse.fuse`: a ``(3, 3)`` matrix, infrared
+        ``(row, column, 1)`` to visible, an alignment or its file. If not given, both show the same view, corner on
+        corner.
     reach
         ``"near"``: up to 13 % of the longer side, 6° and a factor of 1.16 from the start; ``"wide"``: 30 %, 18° and
         1.9, which takes some ten times as long.
@@ -112,7 +113,7 @@ def align(
         raise ParameterError(f"reach is {' or '.join(REACHES)}; got {reach!r}.")
     planes = plane_of(ir, "infrared"), plane_of(visible, "visible")
     shapes = planes[0].source_shape, planes[1].source_shape
-    begin = fit(*shapes) if start is None else as_matrix(start, "start")
+    begin = as_matrix_between(start, *shapes)
     say = _Saying(progress, cancelled)
 
     found, (before, after) = _search(*planes, begin, chosen, reach, say)

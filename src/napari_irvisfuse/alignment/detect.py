@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 
 from napari_irvisfuse.errors import Cancelled
-from napari_irvisfuse.images.grids import Matrix, as_matrix, fit
+from napari_irvisfuse.images.grids import Matrix
 from napari_irvisfuse.maps import Map
 from napari_irvisfuse.types import Cancel, Progress
 
 from .features import edges
-from .models import corner_distance
+from .models import as_matrix_between, corner_distance
 from .planes import Plane, plane_of, sample
 from .search import coarse
 
@@ -101,8 +101,9 @@ def check_alignment(
     ir, visible
         Arrays, torch tensors or image files, as for :func:`~napari_irvisfuse.fuse`; of any two sizes.
     ir_to_visible
-        ``(3, 3)``: how they are thought to lie, infrared ``(row, column, 1)`` to visible. If not given, both show the
-        same view, corner to corner.
+        How they are thought to lie, as for :func:`~napari_irvisfuse.fuse`: a ``(3, 3)`` matrix, infrared
+        ``(row, column, 1)`` to visible, an alignment or its file. If not given, both show the same view, corner on
+        corner.
     tolerance
         Up to which median offset the pair counts as aligned, as a share of the visible image's longer side.
     progress
@@ -124,7 +125,7 @@ def check_alignment(
     """
     planes = plane_of(ir, "infrared"), plane_of(visible, "visible")
     shapes = planes[0].source_shape, planes[1].source_shape
-    lies = fit(*shapes) if ir_to_visible is None else as_matrix(ir_to_visible)
+    lies = as_matrix_between(ir_to_visible, *shapes)
 
     def check(done: int, total: int) -> None:
         if cancelled is not None and cancelled():

@@ -8,18 +8,21 @@ numbers. A model describes the correction of a start, on the visible image's sid
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_irvisfuse.errors import ParameterError
-from napari_irvisfuse.images.grids import Matrix, apply
+from napari_irvisfuse.images.alignment_files import Alignment, read_alignment
+from napari_irvisfuse.images.grids import Matrix, apply, as_matrix, fit
 
 __all__ = [
     "DEGREES",
     "MODELS",
     "Model",
+    "as_matrix_between",
     "as_model",
     "corner_distance",
     "describe",
@@ -43,6 +46,32 @@ def as_model(name: str) -> Model:
     if name not in MODELS:
         raise ParameterError(f"There is no model {name!r}: choose one of {', '.join(MODELS)}.")
     return name
+
+
+def as_matrix_between(value: object, ir_shape: tuple[int, int], visible_shape: tuple[int, int]) -> Matrix:
+    """Return how two images are thought to lie on each other, given in any of the ways that ``fuse`` takes.
+
+    Parameters
+    ----------
+    value
+        A 3×3 matrix, an :class:`~napari_irvisfuse.Alignment` or the path of its file; ``"fit"`` or None: the same view,
+        corner on corner.
+    ir_shape, visible_shape
+        Height and width.
+
+    Raises
+    ------
+    AlignmentError
+        If it is none of these, or for images of other sizes.
+    """
+    if value is None or (isinstance(value, str) and value == "fit"):
+        return fit(ir_shape, visible_shape)
+    if isinstance(value, str | Path):
+        value = read_alignment(value)
+    if isinstance(value, Alignment):
+        value.check_shapes(ir_shape, visible_shape)
+        value = value.ir_to_visible
+    return as_matrix(value)
 
 
 def transform(matrix: Matrix, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
