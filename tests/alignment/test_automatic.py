@@ -144,7 +144,7 @@ def test_the_user_is_asked_often():
         longest[0], last[0] = max(longest[0], now - last[0]), now
         return False
 
-    nif.align(ir, visible, "affine", cancelled=ask)
+    nif.align(ir, visible, "translation", cancelled=ask)
     assert longest[0] < 1
 
 

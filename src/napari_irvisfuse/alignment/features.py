@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from napari_irvisfuse.images.filters import gaussian
 
-__all__ = ["edges", "similarity"]
+__all__ = ["edges", "rotate", "similarity"]
 
 _ORIENTATIONS = 8
 _FINE, _SPREAD, _AROUND = 1.0, 1.5, 12.0  # σ in pixels: of the gradient, of its place, of the contrast around it
@@ -59,6 +59,14 @@ def edges(luma: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     channels = channels / (channels.norm(dim=0) + _WEAK)
     # once more, or the values between pixels would depend on how far they are from the next one
     return gaussian(channels, _FINE, radius=3)
+
+
+def rotate(channels: torch.Tensor, angle: float) -> torch.Tensor:
+    """Return what the description becomes when the image is turned by so many radians, from rows towards columns."""
+    steps = angle * _ORIENTATIONS / math.pi
+    whole = math.floor(steps)
+    part = steps - whole
+    return (1 - part) * channels.roll(-whole, 0) + part * channels.roll(-whole - 1, 0)
 
 
 def _inner(valid: torch.Tensor) -> torch.Tensor:

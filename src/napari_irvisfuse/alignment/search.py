@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 
-from napari_irvisfuse.images.grids import Matrix
+from napari_irvisfuse.images.grids import Matrix, apply, corners_of, inverse
 
-from .features import edges
+from .features import edges, rotate
 from .models import Model
 from .planes import Plane, sample
 
@@ -43,14 +44,13 @@ class Search:
     zoom: float
     zooms: int
 
-    def grid(self, model: Model) -> list[tuple[float, float]]:
-        """List angles in radians and factors, those nearest to no change first."""
+    def grid(self, model: Model) -> tuple[list[float], list[float]]:
+        """Return the angles in radians, and the factors."""
         if model == "translation":
-            return [(0.0, 1.0)]
-        angles = np.radians(self.turn) * np.arange(-self.turns, self.turns + 1) / self.turns
+            return [0.0], [1.0]
+        angles = math.radians(self.turn) * np.arange(-self.turns, self.turns + 1) / self.turns
         factors = np.exp(math.log(self.zoom) * np.arange(-self.zooms, self.zooms + 1) / self.zooms)
-        both = [(float(angle), float(factor)) for angle in angles for factor in factors]
-        return sorted(both, key=lambda pair: abs(pair[0]) + abs(math.log(pair[1])))
+        return angles.tolist(), factors.tolist()
 
 
 REACHES: dict[Reach, Search] = {
@@ -79,22 +79,44 @@ def coarse(
     """
     search = REACHES[reach]
     small_ir, small = ir.shrunk(_SIZE), visible.shrunk(_SIZE)
-    height, width = small.shape
-    radius = round(search.shift * max(height, width))
+    radius = round(search.shift * max(small.shape))
     fixed = _Fixed(edges(small.luma, small.valid), small.valid, radius)
     from_ir = np.linalg.inv(small.to_source) @ start @ small_ir.to_source
-    grid = search.grid(model)
+    angles, factors = search.grid(model)
     found = []
-    for number, (angle, factor) in enumerate(grid):
-        check(number, len(grid))
-        turned = _about_centre(angle, factor, (height, width))
-        matrix = torch.from_numpy(np.linalg.inv(turned @ from_ir)).float()
-        moving, seen = sample(small_ir.luma[None], small_ir.valid, matrix, (height, width))
-        value, (down, right) = fixed.best_shift(edges(moving[0], seen), seen)
+    for number, (factor, angle) in enumerate(product(factors, angles)):
+        check(number, len(factors) * len(angles))
+        if number % len(angles) == 0:
+            zoomed = _Zoomed(small_ir, from_ir, factor, small.shape)
+        turned = _about_centre(angle, factor, small.shape)
+        value, (down, right) = fixed.best_shift(*zoomed.turned(inverse(turned), angle))
         shifted = np.array([[1, 0, down], [0, 1, right], [0, 0, 1.0]]) @ turned
         found.append((value, small.to_source @ shifted @ np.linalg.inv(small.to_source) @ start))
     found.sort(key=lambda item: -item[0])
     return [matrix for _, matrix in found[:3]]
+
+
+class _Zoomed:
+    """The infrared image at one scale: its edges are described once, and then turned."""
+
+    def __init__(self, ir: Plane, from_ir: Matrix, factor: float, shape: tuple[int, int]) -> None:
+        zoomed = np.diag([factor, factor, 1.0]) @ from_ir
+        corners = apply(zoomed, corners_of(ir.shape))
+        # of an image far larger than the other one, only what may come to lie on that
+        low = np.maximum(np.floor(corners.min(1)), np.multiply(shape, -1))
+        high = np.minimum(np.ceil(corners.max(1)), np.multiply(shape, 2 * max(1.0, factor)))
+        self._to_here = np.array([[factor, 0, -low[0]], [0, factor, -low[1]], [0, 0, 1]])
+        size = int(max(high[0] - low[0], 1)), int(max(high[1] - low[1], 1))
+        to_ir = torch.from_numpy(np.linalg.inv(self._to_here @ from_ir)).float()
+        luma, self._seen = sample(ir.luma[None], ir.valid, to_ir, size)
+        self._edges = edges(luma[0], self._seen)
+        self._shape = shape
+
+    def turned(self, from_visible: Matrix, angle: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the edges as they lie on the visible plane, and where they are known."""
+        matrix = torch.from_numpy(self._to_here @ from_visible).float()
+        moving, seen = sample(self._edges, self._seen, matrix, self._shape)
+        return rotate(moving, angle), seen
 
 
 class _Fixed:
