@@ -79,6 +79,14 @@ def test_a_start_is_where_the_search_begins():
     np.testing.assert_array_equal(found.start, far)
 
 
+def test_a_start_beside_the_image_or_behind_the_horizon_is_no_crash():
+    ir, visible = scene()
+    for start in (known(1000, 1000, 0, 1), known(0, 0, 0, 300), np.array([[1, 0, 0], [0, 1, 0], [-0.01, 0, 1.0]])):
+        found = nif.align(ir, visible, start=start)
+        assert np.isfinite(found.ir_to_visible).all()
+        assert not found.improved or found.after > found.before
+
+
 def test_far_off_pairs_take_a_wide_search():
     ir, visible = scene()
     matrix = known(12, -20, 9, 0.8)

@@ -104,20 +104,20 @@ class AlignWidget(Container):
         if request is not None:
             self._start(partial(align_jobs.align, request), partial(self._on_aligned, request))
 
-    def run_check(self) -> None:
+    def run_check(self, _: bool = False) -> None:
         """Say whether the layers are aligned as they lie."""
         request = self.request()
         if request is not None:
             self._start(partial(align_jobs.check, request), partial(self._on_checked, request))
 
-    def apply_points(self) -> None:
+    def apply_points(self, _: bool = False) -> None:
         """Move the infrared layer to where the points say."""
         images, fit = self.points.images, self._fit
         if images is not None and fit is not None:
             self.points.stop()
             self._do(partial(self._move, *images, fit))
 
-    def undo(self) -> None:
+    def undo(self, _: bool = False) -> None:
         """Give the infrared layer the affine back that it had before the last change of ours."""
         self._do(self.moves.undo)
 
@@ -172,7 +172,10 @@ class AlignWidget(Container):
         self._said = result.sentence
         # layers that nobody had placed are placed now, even if nothing better than the same view was found
         if ir in self._viewer.layers and visible in self._viewer.layers:
-            self.moves.move(ir, visible, result.ir_to_visible, result.confidence)
+            try:
+                self.moves.move(ir, visible, result.ir_to_visible, result.confidence)
+            except FusionError as error:  # their units are others by now
+                self._trouble = str(error)
 
     def _on_checked(self, request: align_jobs.Request, check: AlignmentCheck) -> None:
         self._show_check(check, request.ir, request.visible)
@@ -207,7 +210,7 @@ class AlignWidget(Container):
             self._said, self._trouble = "", str(error)
         self._refresh()
 
-    def _show_where(self) -> None:
+    def _on_show_button(self, _: bool = False) -> None:
         if self._check is not None and self._checked is not None and self._checked[1] in self._viewer.layers:
             maps = {"offset_size": self._check.maps["offset_size"]}
             (layer,) = add_maps(self._viewer, maps, self._checked[1])
@@ -233,7 +236,7 @@ class AlignWidget(Container):
         self._refresh()
 
     def _fit_points(self) -> None:
-        """Fit what pairs there are; too few for the model say so when they are to be applied."""
+        """Fit what pairs there are, or say why they cannot be."""
         pairs = self.points.pairs
         self._fit, self._fit_trouble = None, ""
         if len(pairs[0]):
@@ -262,7 +265,6 @@ class AlignWidget(Container):
         view.run_bar.allow(problem)
         for button in (view.check_button, view.pick_button):
             button.setEnabled(not problem and not running)
-            button.setToolTip(problem or button.toolTip())
         view.show_button.setEnabled(self._check is not None and not running)
         view.remove_button.setEnabled(max(self.points.counts) > 0 and not running)
         view.fit_button.setEnabled(self._fit is not None and not running)
@@ -289,12 +291,12 @@ class AlignWidget(Container):
         view.edited.connect(self._on_edited)
         view.run_bar.run_asked.connect(self.run)
         view.run_bar.cancel_asked.connect(self.cancel)
-        view.check_button.clicked.connect(self._on_check_button)
+        view.check_button.clicked.connect(self.run_check)
         view.show_button.clicked.connect(self._on_show_button)
         view.pick_button.clicked.connect(self._on_pick)
         view.remove_button.clicked.connect(self._on_remove)
-        view.fit_button.clicked.connect(self._on_fit_button)
-        view.run_bar.add_action("Undo", self._on_undo, "Put the infrared layer back where it was")
+        view.fit_button.clicked.connect(self.apply_points)
+        view.run_bar.add_action("Undo", self.undo, "Put the infrared layer back where it was")
         view.run_bar.add_separator()
         view.run_bar.add_action("Save alignment…", self._on_save, "How the layers lie now, for irvisfuse fuse --align")
         view.run_bar.add_action("Load alignment…", self._on_load, "Put the infrared layer where a file says")
@@ -306,18 +308,6 @@ class AlignWidget(Container):
         self._link.attach()
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self._on_destroyed)
-
-    def _on_check_button(self, _: bool = False) -> None:
-        self.run_check()
-
-    def _on_show_button(self, _: bool = False) -> None:
-        self._show_where()
-
-    def _on_fit_button(self, _: bool = False) -> None:
-        self.apply_points()
-
-    def _on_undo(self, _: bool = False) -> None:
-        self.undo()
 
     def _on_clear(self, _: bool = False) -> None:
         self.points.clear()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_irvisfuse.images.grids import Matrix, fit
+from napari_irvisfuse.images.grids import Matrix, fit, overlap
 
 from .layer_geometry import matrix_between, plane_shape
 from .layer_pairs import plane_of
@@ -41,8 +41,8 @@ class Request:
 def start_of(ir: Image, visible: Image) -> Matrix:
     """Return how two layers are thought to lie on each other, infrared pixels to visible ones.
 
-    As they lie in the world; but layers of two sizes that begin at the same pixel, which nobody has placed yet, are
-    taken to show the same view.
+    As they lie in the world; but layers of two sizes that begin at the same pixel, which nobody has placed yet, and
+    layers that lie apart are taken to show the same view.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def start_of(ir: Image, visible: Image) -> Matrix:
     matrix = matrix_between(ir, visible)
     shapes = plane_shape(ir), plane_shape(visible)
     unplaced = shapes[0] != shapes[1] and np.allclose(matrix, np.eye(3))
-    return fit(*shapes) if unplaced else matrix
+    return fit(*shapes) if unplaced or not overlap(matrix, *shapes) else matrix
 
 
 def check(request: Request, progress: Progress, cancelled: Cancel) -> AlignmentCheck:

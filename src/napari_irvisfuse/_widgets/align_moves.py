@@ -65,8 +65,9 @@ class Moves:
                 " use it with nif.fuse or irvisfuse fuse --align."
             )
         affine = affine_for(ir, visible, matrix)
-        self._before.append((ir, np.array(ir.affine.affine_matrix)))
-        ir.affine = affine
+        if not np.allclose(affine, ir.affine.affine_matrix, rtol=0, atol=1e-9):
+            self._before.append((ir, np.array(ir.affine.affine_matrix)))
+            ir.affine = affine
         self._placed, self._confidence = (ir, np.array(ir.affine.affine_matrix)), confidence
         self.moved.emit()
 

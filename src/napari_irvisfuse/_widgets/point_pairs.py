@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,18 +163,14 @@ class PointPairs:
         layer.events.data.connect(self._on_data)
         return layer
 
-    def _quietly(self) -> Any:
-        from contextlib import contextmanager
-
-        @contextmanager
-        def quiet() -> Any:
-            self._changing = True
-            try:
-                yield
-            finally:
-                self._changing = False
-
-        return quiet()
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Change the layers without taking that for the user's clicks."""
+        self._changing = True
+        try:
+            yield
+        finally:
+            self._changing = False
 
     def _on_data(self, event: Any = None) -> None:
         # napari tells before and after; what is about to change is not there yet

@@ -30,11 +30,8 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 TOLERANCE = 0.016
 """Share of the visible image's longer side, 10 pixels of 640, up to which images count as aligned: in the public data
 sets of aligned pairs, parts of the images are off by up to 8 of 640."""
-_BENT, _BENT_LEAST = (
-    0.0055,
-    1.5,
-)  # the same for what the best affine transform leaves, where parallax alone reaches 3 of
-# 640; and in pixels
+_BENT = 0.0055  # the same for what the best affine transform leaves, where parallax alone reaches 3 of 640
+_BENT_LEAST = 1.5  # but in no image fewer pixels than that
 _SURE = 0.35  # share of the parts that have to agree, or nothing can be said; two scenes have reached 0.25
 _SIZE = 320  # working size
 _PARTS = 9  # along the longer side
@@ -42,7 +39,7 @@ _WINDOW, _REACH = 0.3, 0.15  # width of a part, and how far around it to look, a
 _CLEAR = 0.3  # by how many standard deviations a match has to stand out against the next best one
 _NEXT = 6  # pixels: matches nearer than this to the best are the best itself
 _AGREE = 0.02  # parts within this share of the longer side of the affine transform agree with it
-_STRAY = 3.0
+_STRAY = 3.0  # times as far off as what agrees, a part was found in the wrong place
 _FLOOR = 1e-3
 
 
@@ -157,7 +154,6 @@ def check_planes(
     longer = float(max(visible.source_shape))
     near = _AGREE * longer
     left, confidence = _affine_rest(field.centres, offsets, weights, near)
-    # what is far from everything else was found in the wrong place
     trusted = weights * (np.hypot(*left.T) < _STRAY * near)
     offset, bend = _median(np.hypot(*offsets.T), trusted), _median(np.hypot(*left.T), trusted)
     verdict: Verdict

@@ -21,6 +21,7 @@ __all__ = ["Reach", "Search", "coarse"]
 
 Reach: TypeAlias = Literal["near", "wide"]
 _SIZE = 160  # longer side in pixels; a shift by one of these is four at 640
+_LEAST = 8  # rows and columns; of what lies quite outside nothing else would be left
 _FLOOR = 1e-3
 
 
@@ -103,10 +104,11 @@ class _Zoomed:
         zoomed = np.diag([factor, factor, 1.0]) @ from_ir
         corners = apply(zoomed, corners_of(ir.shape))
         # of an image far larger than the other one, only what may come to lie on that
-        low = np.maximum(np.floor(corners.min(1)), np.multiply(shape, -1))
-        high = np.minimum(np.ceil(corners.max(1)), np.multiply(shape, 2 * max(1.0, factor)))
+        # (fmax passes over NaN: the corners that a homography puts behind the horizon)
+        low = np.fmax(np.floor(corners.min(1)), np.multiply(shape, -1.0))
+        high = np.fmin(np.ceil(corners.max(1)), np.multiply(shape, 2 * max(1.0, factor)))
         self._to_here = np.array([[factor, 0, -low[0]], [0, factor, -low[1]], [0, 0, 1]])
-        size = int(max(high[0] - low[0], 1)), int(max(high[1] - low[1], 1))
+        size = int(max(high[0] - low[0], _LEAST)), int(max(high[1] - low[1], _LEAST))
         to_ir = torch.from_numpy(np.linalg.inv(self._to_here @ from_ir)).float()
         luma, self._seen = sample(ir.luma[None], ir.valid, to_ir, size)
         self._edges = edges(luma[0], self._seen)
