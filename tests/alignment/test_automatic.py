@@ -175,3 +175,18 @@ def test_landmarks_of_public_data(data_dir):
     ir, visible = (np.array(truth[f"landmarks_{name}"])[:, ::-1] - 1 for name in ("moving", "fixed"))
     moved_points = np.column_stack([ir, np.ones(len(ir))]) @ found.ir_to_visible.T
     assert np.linalg.norm(moved_points[:, :2] - visible, axis=1).mean() < 1.5
+
+
+def test_refining_stays_near_and_is_never_worse(data_dir):
+    """This pair is more alike in a corner of it than as a whole: without bounds the search ran off there."""
+    from napari_irvisfuse.alignment.planes import plane_of
+    from napari_irvisfuse.alignment.refine import Comparison
+
+    planes = (plane_of(data_dir / f"tno/{kind}/003.png", kind) for kind in ("ir", "vi"))
+    comparison = Comparison(*planes, 160)
+    start = np.array([[1.02, 0.02, -9], [-0.02, 1.02, 6], [0, 0, 1]])
+    for model in ("translation", "similarity", "affine", "homography"):
+        found = comparison.refine(start, model, lambda: None)
+        before, after = comparison.similarities(start, found)
+        assert after > before
+        assert corner_error(found, start, (510, 505)) < 40

@@ -18,6 +18,7 @@ __all__ = ["Comparison", "correction"]
 
 _STEPS = 40
 _NUDGE = 0.3  # pixels
+_FURTHEST = 0.1  # change of scale, and shift in half sides: more than the steps of the coarse search
 
 
 class Comparison:
@@ -49,7 +50,7 @@ class Comparison:
         return first, second
 
     def refine(self, start: Matrix, model: Model, check: Callable[[], None]) -> Matrix:
-        """Return the best transform near a start.
+        """Return the best transform near a start, or the start if there is none better.
 
         Parameters
         ----------
@@ -83,12 +84,20 @@ class Comparison:
         place = {"translation": [0, 1], "similarity": [2, 3]}.get(model, [2, 5])
         first[place] = _NUDGE / size
         with torch.enable_grad():
-            best = minimize(cost, first, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS, "ftol": 1e-7})
+            best = minimize(
+                cost,
+                first,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[(-_FURTHEST, _FURTHEST)] * len(first),  # or a hasty step may lead out of the image
+                options={"maxiter": _STEPS, "ftol": 1e-7},
+            )
         change = correction(model, torch.from_numpy(best.x)).numpy()
         visible_to_ir = self._to_ir(start) @ np.linalg.inv(normal) @ change @ normal
         matrix: Matrix = self.visible.to_source @ np.linalg.inv(visible_to_ir) @ np.linalg.inv(self.ir.to_source)
         matrix /= matrix[2, 2]
-        return matrix
+        as_was, as_found = self.similarities(start, matrix)
+        return matrix if as_found > as_was else start
 
     def _to_ir(self, matrix: Matrix) -> Matrix:
         """Return the transform from the visible plane's pixels to those of the infrared plane."""
