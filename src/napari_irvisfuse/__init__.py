@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from .images.files import read_image, write_image
     from .images.grids import Grid
     from .images.pair import ImagePair
+    from .images.pair_source import PairSource
     from .images.radiometric import RadiometricImage, read_radiometric
+    from .images.regions import Region
     from .maps import Map
     from .metrics import describe_metrics, evaluate, quality_maps
     from .metrics.base import MetricInfo
@@ -44,10 +46,12 @@ __all__ = [
     "Map",
     "MethodInfo",
     "MetricInfo",
+    "PairSource",
     "ParameterInfo",
     "PointsResult",
     "RadiometricImage",
     "Recipe",
+    "Region",
     "align",
     "align_points",
     "check_alignment",
@@ -81,10 +85,12 @@ _HOME = {
     "Map": "maps",
     "MethodInfo": "algorithms.base",
     "MetricInfo": "metrics.base",
+    "PairSource": "images.pair_source",
     "ParameterInfo": "algorithms.base",
     "PointsResult": "alignment.points",
     "RadiometricImage": "images.radiometric",
     "Recipe": "recipe",
+    "Region": "images.regions",
     "align": "alignment.automatic",
     "align_points": "alignment.points",
     "check_alignment": "alignment.detect",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +17,14 @@ from .algorithms import get_method
 from .algorithms.base import Fusion, Parameters
 from .devices import Compute, choose, is_out_of_memory, release_memory
 from .errors import DeviceError, OutputError, ParameterError
+from .images.checks import MIN_SIZE
 from .images.files import write_atomically
 from .images.frames import is_stack
 from .images.pair import ImagePair, Output, check_output_rule
+from .images.pair_source import PairSource
 from .images.placement import GridChoice, GridName
 from .images.ranges import FloatArray, Window, Windows, WindowSpec, check_windows
+from .images.regions import Region, parse_region
 from .images.temporal import check_smoothing
 from .maps import Map
 from .recipe import Recipe
@@ -61,6 +64,9 @@ class FusionResult:
         in °C, if the infrared image was.
     axes
         Lengths of the axes in front of the image's, empty but for a stack.
+    region
+        Which pixels of that grid these are, maps included; None: all. A map of stride s begins at pixel
+        ``region.at_stride(s).top · s``, which is the region's first row or lies up to s − 1 before it.
     """
 
     fused: npt.NDArray[Any]
@@ -72,6 +78,7 @@ class FusionResult:
     ir_window: Window | None = None
     visible_window: Window | None = None
     axes: tuple[int, ...] = ()
+    region: Region | None = None
 
     def map_files(self) -> dict[str, str]:
         """Return the file that :meth:`save_maps` gives each map: TIFF, or CSV for what is no image."""
@@ -130,14 +137,15 @@ class FusionResult:
                 "stride": item.stride,
                 "labels": list(item.labels),
             }
-        document = {"maps": listing, "windows": self.windows(), "recipe": self.recipe.to_dict()}
+        region = {"region": astuple(self.region)} if self.region is not None else {}
+        document = {"maps": listing, "windows": self.windows(), **region, "recipe": self.recipe.to_dict()}
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         write_atomically(folder / "maps.json", lambda target: target.write_text(text, encoding="utf-8"))
         return folder
 
 
 class FusionSession:
-    """One pair, fused again and again with changing parameters.
+    """One pair, or parts of it, fused again and again with changing parameters.
 
     What a method finds out in its long first step is kept, so that a change of a ``live`` parameter costs
     milliseconds. :func:`fuse` is a session used once.
@@ -145,7 +153,8 @@ class FusionSession:
     Parameters
     ----------
     pair
-        The images.
+        The images; as a :class:`~napari_irvisfuse.PairSource` if only regions of them are wanted, since then nothing
+        but these is resampled and normalised.
     device, precision
         As for :func:`fuse`.
 
@@ -154,7 +163,7 @@ class FusionSession:
     Not safe for use from two threads at once.
     """
 
-    def __init__(self, pair: ImagePair, *, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(self, pair: ImagePair | PairSource, *, device: str = "auto", precision: str = "auto") -> None:
         self.pair = pair
         self.compute = choose(device, precision)
         self._attempts = _attempts(self.compute)
@@ -162,13 +171,21 @@ class FusionSession:
         self._key: tuple[Any, ...] | None = None
         self._state: Any = None
         self._state_notes: tuple[str, ...] = ()
+        self._seen: Region | None = None  # what was fused last, with its surroundings
+        self._part: ImagePair  # and its pixels
 
     def is_live(
-        self, method: str, parameters: Mapping[str, Any], weights: str | Path | None = None, *, maps: bool = True
+        self,
+        method: str,
+        parameters: Mapping[str, Any],
+        weights: str | Path | None = None,
+        *,
+        region: object = None,
+        maps: bool = True,
     ) -> bool:
         """Tell whether :meth:`fuse` with these arguments would be answered from what is kept."""
         checked = get_method(method).parameters(**parameters)
-        return self._key == self._key_of(method, checked, weights, maps)
+        return self._key == self._key_of(method, checked, weights, parse_region(region), maps)
 
     def forget(self) -> None:
         """Drop what is kept and give the device's memory back."""
@@ -182,6 +199,8 @@ class FusionSession:
         method: str = DEFAULT_METHOD,
         *,
         weights: str | Path | None = None,
+        region: object = None,
+        inside: npt.NDArray[np.bool_] | None = None,
         output: Output = "visible",
         maps: bool = True,
         finish: Callable[[FloatArray], FloatArray] | None = None,
@@ -191,10 +210,15 @@ class FusionSession:
     ) -> FusionResult:
         """Fuse the pair; arguments as for :func:`fuse`.
 
-        ``finish`` may change the fused luma ``(H, W)``, still as the method left it, before colour and data type
-        come back: smoothing over time for one.
+        ``inside``, bool of the region's shape, is False where the visible image should stay as it is. ``finish`` may
+        change the fused luma ``(H, W)``, still as the method left it, before colour and data type come back: smoothing
+        over time for one.
         """
         check_output_rule(output)
+        wanted = parse_region(region)
+        shown = Region.whole(self.pair.shape) if wanted is None else wanted.clipped(self.pair.shape)
+        if inside is not None and inside.shape != shown.shape:
+            raise ParameterError(f"inside has the shape of the region, {shown.shape}; got {inside.shape}.")
         chosen = get_method(method)
         checked = chosen.parameters(**parameters)
         runtime = Runtime(self.compute, maps=maps, progress=progress, cancelled=cancelled)
@@ -207,17 +231,20 @@ class FusionSession:
         elif weights is not None:
             raise ParameterError(f"Method {method!r} uses no weights: leave the weights file out.")
 
+        seen, halo = self._look_at(shown, chosen, checked, runtime)
         with torch.inference_mode():
-            fusion = self._run(chosen, checked, self._key_of(method, checked, weights, maps), runtime)
+            fusion = self._run(chosen, checked, self._key_of(method, checked, weights, wanted, maps), runtime)
             runtime.step(1, 1, "Done")
-            luma = _to_array(fusion.fused)
-            fused = self.pair.restore(luma if finish is None else finish(luma), output)
-            found = {name: _map_to_array(item) for name, item in fusion.maps.items()} if maps else {}
+            part = shown.within(seen)
+            pair, luma = self._part.cut(part), _to_array(fusion.fused)[part.slices]
+            fused = pair.restore(luma if finish is None else finish(luma), output, inside=inside)
+            found = {name: _map_to_array(item, part) for name, item in fusion.maps.items()} if maps else {}
+        partly = () if seen.shape == self.pair.shape else _partly_seen(chosen, checked, runtime, halo)
 
         compute = runtime.compute
         precision = compute.network if name is not None else compute.arithmetic
-        ir_window, visible_window = self.pair.windows
-        ir_to_visible, grid = self.pair.placement.asked
+        ir_window, visible_window = pair.windows
+        ir_to_visible, grid = pair.placement.asked
         return FusionResult(
             fused=fused,
             maps=MappingProxyType(found),
@@ -232,20 +259,33 @@ class FusionSession:
                 visible_window=visible_window,
                 ir_to_visible=ir_to_visible,
                 grid=grid,
+                region=None if wanted is None else astuple(shown),
                 output=output,
                 versions={p: version(p) for p in ("napari-irvisfuse", "torch", "numpy")},
             ),
-            notes=(*self.pair.notes, *self._state_notes, *runtime.notes),
-            grid=self.pair.placement.grid,
-            valid=self.pair.valid,
-            ir_window=self.pair.ir_window,
-            visible_window=self.pair.visible_window,
+            notes=(*pair.notes, *partly, *self._state_notes, *runtime.notes),
+            grid=pair.placement.grid,
+            valid=pair.valid,
+            ir_window=pair.ir_window,
+            visible_window=pair.visible_window,
+            region=None if wanted is None else shown,
         )
 
     def _key_of(
-        self, method: str, parameters: Parameters, weights: str | Path | None, maps: bool = True
+        self, method: str, parameters: Parameters, weights: str | Path | None, region: Region | None, maps: bool
     ) -> tuple[Any, ...]:
-        return (method, str(weights), _stamp(weights), maps, *parameters.analysis_key())
+        return (method, str(weights), _stamp(weights), maps, region, *parameters.analysis_key())
+
+    def _look_at(self, region: Region, method: Any, parameters: Parameters, runtime: Runtime) -> tuple[Region, int]:
+        """Choose how much of the surroundings a region is fused with, and have a pair of that size ready."""
+        whole = Region.whole(self.pair.shape)
+        halo = 0 if region == whole else method.halo(parameters, runtime.weights)
+        seen = region.grown(halo, whole.shape, multiple=method.stride, least=MIN_SIZE)
+        if seen != self._seen:
+            self._seen = None
+            self._part = self.pair.cut(seen, halo=halo, cancelled=runtime.cancelled)
+            self._seen = seen
+        return seen, halo
 
     def _run(self, method: Any, parameters: Parameters, key: tuple[Any, ...], runtime: Runtime) -> Fusion:
         """Take the second step, and the first if its result is not kept; with less at once where memory runs out."""
@@ -268,11 +308,11 @@ class FusionSession:
             self._key = self._state = None
             release_memory(runtime.compute.device)
             self._attempt += 1
-        height, width = self.pair.shape
+        height, width = self._part.shape
         raise DeviceError(f"There is not enough memory to fuse {width}×{height} pixels: crop or shrink the images.")
 
     def _images(self, compute: Compute) -> list[torch.Tensor]:
-        images = (self.pair.ir, self.pair.visible)
+        images = (self._part.ir, self._part.visible)
         return [torch.from_numpy(image)[None, None].to(compute.device, compute.arithmetic) for image in images]
 
 
@@ -288,6 +328,7 @@ def fuse(
     visible_window: WindowSpec | str = "auto",
     ir_to_visible: object = None,
     grid: GridChoice = "visible",
+    region: object = None,
     output: Output = "visible",
     maps: bool | None = None,
     frames: slice | Sequence[int] | None = None,
@@ -324,6 +365,10 @@ def fuse(
         both have the same pixels. Outside of the infrared image the visible one stays as it is.
     grid
         On whose pixels to fuse: ``"visible"``, ``"ir"``, or ``"finer"``: the ones that are smaller.
+    region
+        Fuse only these pixels of that grid: ``(top, left, bottom, right)``, half-open, or a
+        :class:`~napari_irvisfuse.Region`. What a method has to see around it is computed too and cut off again, so that
+        with most methods the result is exactly this part of the whole image's; otherwise a note says so.
     output
         Colour of the result: ``"visible"`` keeps the visible image's chroma; ``"natural"`` lifts it along with the
         luma, as more light would; ``"luma"`` is grey.
@@ -362,9 +407,12 @@ def fuse(
     """
     check_output_rule(output)
     get_method(method).parameters(**parameters)  # a typing mistake should not wait for the images to be read
+    wanted = parse_region(region)
     if is_stack(ir) or is_stack(visible):
         from .stacks import fuse_stack
 
+        if wanted is not None:
+            raise ParameterError("Regions are of single images: fuse one frame, or crop the stack.")
         return fuse_stack(
             ir,
             visible,
@@ -387,19 +435,23 @@ def fuse(
         )
     check_smoothing(smoothing)
     check_windows(windows)
-    pair = ImagePair.from_images(
-        ir,
-        visible,
-        ir_window=ir_window,
-        visible_window=visible_window,
-        ir_to_visible=ir_to_visible,
-        grid=grid,
-        dtype=np.float64 if precision == "float64" else np.float32,
-        cancelled=cancelled,
+    session = FusionSession(
+        PairSource.from_images(
+            ir,
+            visible,
+            ir_window=ir_window,
+            visible_window=visible_window,
+            ir_to_visible=ir_to_visible,
+            grid=grid,
+            dtype=np.float64 if precision == "float64" else np.float32,
+        ),
+        device=device,
+        precision=precision,
     )
-    return FusionSession(pair, device=device, precision=precision).fuse(
+    return session.fuse(
         method,
         weights=weights,
+        region=wanted,
         output=output,
         maps=maps is not False,
         progress=progress,
@@ -433,8 +485,19 @@ def _to_array(tensor: torch.Tensor) -> FloatArray:
     return array
 
 
-def _map_to_array(item: Map[torch.Tensor]) -> Map[npt.NDArray[Any]]:
-    tensor = (item.data[0, 0] if item.data.ndim == 4 else item.data[0]).cpu()
+def _partly_seen(method: Any, parameters: Parameters, runtime: Runtime, halo: int) -> tuple[str, ...]:
+    """Say that a region is not exactly what it is in the whole image, if so."""
+    if method.receptive_field(parameters, runtime.weights) is not None:
+        return ()
+    return (
+        f"{method.title} {method.looks_everywhere}; here it saw the region and {halo} pixels around it, so the result may"
+        " differ a little from that of the whole image.",
+    )
+
+
+def _map_to_array(item: Map[torch.Tensor], part: Region) -> Map[npt.NDArray[Any]]:
+    image = item.data.ndim == 4
+    tensor = (item.data[0, 0][part.at_stride(item.stride).slices] if image else item.data[0]).cpu()
     data: npt.NDArray[Any]
     if item.kind == "index":  # becomes a layer that people paint in
         data = tensor.numpy().copy()

@@ -14,6 +14,7 @@ from .images.files import write_atomically
 from .images.pair import Output, check_output_rule
 from .images.placement import GridChoice, PlacementSpec, check_grid, parse_rows
 from .images.ranges import Windows, WindowSpec, check_windows, parse_window
+from .images.regions import parse_region
 from .images.temporal import check_smoothing
 
 __all__ = ["Recipe"]
@@ -41,6 +42,8 @@ class Recipe:
     ir_to_visible, grid
         How the images lie on each other and on whose grid they are fused, as asked for: ``"fit"``, the three rows of a
         matrix in pixels, or None if both have the same pixels; ``"visible"``, ``"ir"`` or ``"finer"``.
+    region
+        What was fused of that grid, ``(top, left, bottom, right)``; None: all of it.
     output
         Colour: ``"visible"``, ``"natural"`` or ``"luma"``.
     smoothing, windows
@@ -59,6 +62,7 @@ class Recipe:
     visible_window: WindowSpec = "auto"
     ir_to_visible: PlacementSpec = None
     grid: GridChoice = "visible"
+    region: tuple[int, int, int, int] | None = None
     output: Output = "visible"
     smoothing: float = 0.0
     windows: Windows = "shared"
@@ -76,6 +80,7 @@ class Recipe:
             "visible_window": self.visible_window,
             "ir_to_visible": self.ir_to_visible,
             "grid": self.grid,
+            "region": self.region,
             "output": self.output,
             "smoothing": self.smoothing,
             "windows": self.windows,
@@ -142,6 +147,8 @@ class Recipe:
         try:
             fields["grid"] = check_grid(fields.get("grid", "visible"))
             fields["ir_to_visible"] = parse_rows(fields.get("ir_to_visible"))
+            region = parse_region(fields.get("region"))
+            fields["region"] = None if region is None else dataclasses.astuple(region)
         except FusionError as error:
             raise RecipeError(f"In the recipe, {error}") from error
         return cls(**fields)

@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -91,6 +92,14 @@ class JointSparse(FusionMethod[ParametersT, CodedPair]):
     """Base of the methods: they differ in how they weigh what is in one image alone."""
 
     accepts_dictionary = True
+
+    looks_everywhere = "learns its dictionary from the whole pair"
+
+    def receptive_field(self, parameters: ParametersT, weights: Path | None = None) -> int | None:
+        """Return how far patches reach, unless their dictionary is learnt from the images."""
+        if parameters.dictionary == "pair":
+            return None
+        return (_PATCH if weights is None else _LARGEST_PATCH) - 1
 
     @abstractmethod
     def _weights(self, state: CodedPair, parameters: ParametersT) -> tuple[torch.Tensor, dict[str, Map[torch.Tensor]]]:

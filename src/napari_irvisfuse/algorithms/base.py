@@ -8,6 +8,7 @@ import types
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
@@ -18,6 +19,7 @@ from napari_irvisfuse.runtime import Runtime
 
 __all__ = ["Fusion", "FusionMethod", "Map", "MapGroup", "MethodInfo", "ParameterInfo", "Parameters", "option"]
 
+_HALO = 64  # pixels, for methods that look everywhere and say nothing else
 ParametersT = TypeVar("ParametersT", bound="Parameters")
 StateT = TypeVar("StateT")
 
@@ -240,6 +242,10 @@ class FusionMethod(ABC, Generic[ParametersT, StateT]):
     needs_weights: ClassVar[bool] = False
     accepts_dictionary: ClassVar[bool] = False
     baseline: ClassVar[bool] = False
+    stride: ClassVar[int] = 1
+    """Largest stride of its maps and steps: parts of an image begin on multiples of it."""
+    looks_everywhere: ClassVar[str] = ""
+    """What it does that needs the whole image, as the rest of a sentence, where :meth:`receptive_field` is None."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     parameters_type: ClassVar[type[Parameters]] = Parameters
 
@@ -285,9 +291,22 @@ class FusionMethod(ABC, Generic[ParametersT, StateT]):
         """Name of the weights that these parameters need, or None."""
         return None
 
-    def receptive_field(self, parameters: ParametersT) -> int | None:
-        """How far, in pixels, an input pixel reaches into the output; None if everywhere."""
+    def receptive_field(self, parameters: ParametersT, weights: Path | None = None) -> int | None:
+        """How far, in pixels, an input pixel reaches into the output and the maps; None if everywhere.
+
+        Whatever the values of the live parameters; ``weights`` is the file of the network's weights, resolved, which
+        may say how large the network is.
+        """
         return None
+
+    def halo(self, parameters: ParametersT, weights: Path | None = None) -> int:
+        """How many pixels around a region to look at when only that is fused.
+
+        The receptive field: then the region is exactly what it is in the whole image. A method that looks everywhere
+        says how much is enough to come close.
+        """
+        reach = self.receptive_field(parameters, weights)
+        return _HALO if reach is None else reach
 
     @abstractmethod
     def analyse(self, ir: torch.Tensor, visible: torch.Tensor, parameters: ParametersT, runtime: Runtime) -> StateT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -33,7 +34,7 @@ class Average(FusionMethod[AverageParameters, Pair]):
     baseline = True
     parameters_type = AverageParameters
 
-    def receptive_field(self, parameters: AverageParameters) -> int:
+    def receptive_field(self, parameters: AverageParameters, weights: Path | None = None) -> int:
         """Return 0: every pixel stands for itself."""
         return 0
 
@@ -55,7 +56,7 @@ class Maximum(FusionMethod[Parameters, Pair]):
     summary = "The brighter of the two images at every pixel: hot and lit things survive, shadows do not."
     baseline = True
 
-    def receptive_field(self, parameters: Parameters) -> int:
+    def receptive_field(self, parameters: Parameters, weights: Path | None = None) -> int:
         """Return 0: every pixel stands for itself."""
         return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ from .base import Fusion, FusionMethod, Map, Parameters, option
 
 __all__ = ["CBF", "CBFParameters"]
 
+_WIDEST = 31  # pixels
 _LEVELS = 255.0  # the paper counts grey levels
 _STRIP = 1 << 17  # pixels of one image at a time: bounds the memory; smaller pieces keep several threads waiting
 _EPSILON = torch.finfo(torch.float64).eps / _LEVELS**2  # the published code's weight of a window without any detail
@@ -28,9 +30,9 @@ class CBFParameters(Parameters):
     range_sigma: float = option(
         25.0, "σ_r: how large a step of the other image is an edge to keep, in 8-bit levels.", bounds=(1, 255)
     )
-    window: int = option(11, "Side of the filter in pixels, odd.", bounds=(3, 31), step=2)
+    window: int = option(11, "Side of the filter in pixels, odd.", bounds=(3, _WIDEST), step=2)
     covariance_window: int = option(
-        5, "Side of the window whose covariances say how strong detail is, odd.", bounds=(3, 31), step=2, live=True
+        5, "Side of the window whose covariances say how strong detail is, odd.", bounds=(3, _WIDEST), step=2, live=True
     )
 
 
@@ -57,9 +59,9 @@ class CBF(FusionMethod[CBFParameters, _Layers]):
     doi = "10.1007/s11760-013-0556-9"
     parameters_type = CBFParameters
 
-    def receptive_field(self, parameters: CBFParameters) -> int:
-        """Return how far the filter and, after it, the covariance windows reach."""
-        return parameters.window // 2 + parameters.covariance_window // 2
+    def receptive_field(self, parameters: CBFParameters, weights: Path | None = None) -> int:
+        """Return how far the filter and, after it, the largest covariance windows reach."""
+        return parameters.window // 2 + _WIDEST // 2
 
     def analyse(self, ir: torch.Tensor, visible: torch.Tensor, parameters: CBFParameters, runtime: Runtime) -> _Layers:
         """Take the detail that the cross bilateral filter removes (equations 3 to 6 of the paper)."""

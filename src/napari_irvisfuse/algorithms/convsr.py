@@ -78,6 +78,7 @@ class ConvSR(FusionMethod[ConvSRParameters, _Codes]):
     doi = "10.1109/LSP.2016.2618776"
     accepts_dictionary = True
     parameters_type = ConvSRParameters
+    looks_everywhere = "codes the whole image at once"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "multi-modal": {},
         "multi-focus": {"window": 19, "base_rule": "decision"},

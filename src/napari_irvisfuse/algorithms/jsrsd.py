@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -44,6 +45,11 @@ class JSRSD(JointSparse[JSRSDParameters]):
     )
     doi = "10.1016/j.infrared.2017.04.018"
     parameters_type = JSRSDParameters
+
+    def receptive_field(self, parameters: JSRSDParameters, weights: Path | None = None) -> int | None:
+        """Return how far patches and their neighbours reach."""
+        reach = super().receptive_field(parameters, weights)
+        return None if reach is None else reach + parameters.window // 2
 
     def analyse(
         self, ir: torch.Tensor, visible: torch.Tensor, parameters: JSRSDParameters, runtime: Runtime

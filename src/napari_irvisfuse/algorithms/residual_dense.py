@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from napari_irvisfuse.errors import WeightsError
-from napari_irvisfuse.images.weight_blocks import WeightBlocks, sobel_magnitude, weight_blocks
+from napari_irvisfuse.images.weight_blocks import BLOCK, WeightBlocks, sobel_magnitude, weight_blocks
 from napari_irvisfuse.networks.residual_dense import ResidualDenseConfig, ResidualDenseNetwork
 from napari_irvisfuse.runtime import Runtime
 from napari_irvisfuse.tiling import run_tiled
@@ -52,10 +52,18 @@ class ResidualDense(FusionMethod[ResidualDenseParameters, _Analysis]):
     doi = "10.1016/j.infrared.2022.104486"
     needs_weights = True
     parameters_type = ResidualDenseParameters
+    stride = BLOCK
 
     def weights_name(self, parameters: ResidualDenseParameters) -> str:
         """Name the entry in the store of weights."""
         return "rdn"
+
+    def receptive_field(self, parameters: ResidualDenseParameters, weights: Path | None = None) -> int:
+        """Return how far the network looks, and the gradient of what it drew, or the weight blocks if farther."""
+        from napari_irvisfuse.weights import store
+
+        path = weights or store.resolve("rdn", None)
+        return max(_config(path, store.load_metadata(path)).receptive_field + 1, 2 * BLOCK)
 
     def analyse(
         self, ir: torch.Tensor, visible: torch.Tensor, parameters: ResidualDenseParameters, runtime: Runtime

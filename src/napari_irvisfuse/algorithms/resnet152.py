@@ -114,6 +114,8 @@ class ResNet152(FusionMethod[ResNet152Parameters, _Analysis]):
     doi = "10.1007/s11042-021-11549-w"
     needs_weights = True
     parameters_type = ResNet152Parameters
+    stride = 32
+    looks_everywhere = "runs a network that sees hundreds of pixels far"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "authors": {
@@ -129,6 +131,10 @@ class ResNet152(FusionMethod[ResNet152Parameters, _Analysis]):
     def weights_name(self, parameters: ResNet152Parameters) -> str:
         """Name the entry in the store of weights."""
         return "resnet152-v2" if parameters.imagenet == "V2" else parameters.backbone
+
+    def halo(self, parameters: ResNet152Parameters, weights: Path | None = None) -> int:
+        """Return four pixels of the coarsest level and what the mean filter takes; the network sees farther, faintly."""
+        return 4 * self.stride + parameters.window // 2
 
     def analyse(
         self, ir: torch.Tensor, visible: torch.Tensor, parameters: ResNet152Parameters, runtime: Runtime

@@ -68,6 +68,12 @@ class TransFusionMethod(FusionMethod[TransFusionParameters, _Analysis]):
     doi = "10.1016/j.infrared.2025.105906"
     needs_weights = True
     parameters_type = TransFusionParameters
+    stride = 16
+    looks_everywhere = "weighs its channels by the whole image"
+
+    def halo(self, parameters: TransFusionParameters, weights: Path | None = None) -> int:
+        """Return how far everything but the channel weights reaches."""
+        return PRESETS[parameters.preset].reach
 
     def weights_name(self, parameters: TransFusionParameters) -> str:
         """Name the entry in the store of weights."""

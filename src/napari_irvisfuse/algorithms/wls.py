@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ from .base import Fusion, FusionMethod, Map, Parameters, option
 __all__ = ["WLS", "WLSParameters"]
 
 _SCALES = (2, 4, 8)
+_SMOOTH = 6  # where the Gaussian of the last level, and of the choice between details, is cut off
 _RANGE_SIGMA = 0.05
 _TINY = 1e-6
 
@@ -56,6 +58,12 @@ class WLS(FusionMethod[WLSParameters, _Layers]):
     )
     doi = "10.1016/j.infrared.2017.02.005"
     parameters_type = WLSParameters
+    looks_everywhere = "compares every grey level with all others of the image"
+
+    def halo(self, parameters: WLSParameters, weights: Path | None = None) -> int:
+        """Return how far everything but the saliency reaches."""
+        decomposition = sum((3 + 2 * parameters.iterations) * scale for scale in _SCALES)
+        return decomposition + 2 * _SMOOTH  # the last level, and the choice between its details
 
     def analyse(self, ir: torch.Tensor, visible: torch.Tensor, parameters: WLSParameters, runtime: Runtime) -> _Layers:
         """Decompose both images and find what is salient in them (sections 3.1 and 3.2 of the paper)."""
@@ -70,7 +78,7 @@ class WLS(FusionMethod[WLSParameters, _Layers]):
                 runtime.step(number * parameters.iterations + iteration, steps, f"Decomposing, scale {scale}")
                 smooth = apply(smooth)
             layers.append(smooth)
-        layers.append(gaussian(layers[-1], 2, radius=6))
+        layers.append(gaussian(layers[-1], 2, radius=_SMOOTH))
         runtime.step(steps - 1, steps, "Finding what is salient")
         n = len(ir)
 
@@ -92,7 +100,7 @@ class WLS(FusionMethod[WLSParameters, _Layers]):
             runtime.check()
             chosen = (d1.abs() >= d2.abs()).to(d1.dtype)
             if level > 0:
-                chosen = gaussian(chosen, 2, radius=6, border="symmetric")
+                chosen = gaussian(chosen, 2, radius=_SMOOTH, border="symmetric")
             mixed = chosen * d1 + (1 - chosen) * d2
             if level > 0:
                 # (I + λA) d = M + λA·d₁ with A diagonal: a weighted mean of the mix and the visible detail

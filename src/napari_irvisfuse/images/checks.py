@@ -17,7 +17,7 @@ from .radiometric import read_infrared
 from .ranges import FloatArray, Role, Window, WindowSpec, resolve_window
 from .resampling import fill_from_nearest
 
-__all__ = ["MIN_SIZE", "as_image", "normalise", "size_of", "window_of", "without_colour"]
+__all__ = ["MIN_SIZE", "as_image", "has_value", "normalise", "size_of", "window_of", "without_colour"]
 
 MIN_SIZE = 16
 """Smallest height and width that every method can work on, in pixels."""
@@ -124,28 +124,18 @@ def without_colour(array: npt.NDArray[Any], window: WindowSpec) -> tuple[npt.NDA
 
 
 def normalise(
-    array: npt.NDArray[Any],
-    name: str,
-    spec: WindowSpec,
-    role: Role,
-    dtype: npt.DTypeLike,
-    covered: npt.NDArray[np.bool_] | None = None,
+    array: npt.NDArray[Any], name: str, spec: WindowSpec, role: Role, dtype: npt.DTypeLike
 ) -> tuple[FloatArray, FloatArray | None, npt.NDArray[np.bool_], Window]:
-    """Return luma, chroma, validity and window of one checked image; ``covered`` if it has values in places only.
+    """Return luma, chroma, validity and window of one checked image; the nearest value stands in where it has none.
 
     Raises
     ------
     ImageError
         If no pixel has a value.
     """
-    valid = _has_value(array, name)
-    if covered is not None:
-        valid &= covered
+    window, valid = window_of(array, name, spec, role), has_value(array)
     values = array[..., :3] if array.ndim == 3 else array
-    if not valid.all():
-        values = fill_from_nearest(values, valid)
-    window = resolve_window(values, spec, role)
-    unit = window.to_unit(values, dtype)
+    unit = window.to_unit(values if valid.all() else fill_from_nearest(values, valid), dtype)
     if array.ndim == 2:
         return unit, None, valid, window
     luma, chroma = split_luma(unit)
@@ -153,23 +143,24 @@ def normalise(
 
 
 def window_of(array: npt.NDArray[Any], name: str, spec: WindowSpec, role: Role) -> Window:
-    """Return the window of one checked image, as :func:`normalise` does.
+    """Return the window of one checked image: of all its pixels that have a value.
 
     Raises
     ------
     ImageError
         If no pixel has a value.
     """
-    valid = _has_value(array, name)
+    valid = has_value(array)
+    if not valid.any():
+        raise ImageError(f"The {name} image has no finite value: every pixel is NaN or infinite.")
     values = array[..., :3] if array.ndim == 3 else array
     return resolve_window(values if valid.all() else values[valid], spec, role)
 
 
-def _has_value(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_]:
+def has_value(array: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Tell which pixels of an image are numbers, all of their colours."""
     if not np.issubdtype(array.dtype, np.floating):
         return np.ones(array.shape[:2], dtype=np.bool_)
     finite = np.isfinite(array)
     valid: npt.NDArray[np.bool_] = finite[..., :3].all(axis=-1) if array.ndim == 3 else finite
-    if not valid.any():
-        raise ImageError(f"The {name} image has no finite value: every pixel is NaN or infinite.")
     return valid

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.errors import AlignmentError, ParameterError
+from napari_irvisfuse.errors import ParameterError
 from napari_irvisfuse.types import Cancel
 
-from .checks import as_image, normalise, window_of, without_colour
 from .color import lift_chroma, merge_luma, split_luma
-from .grids import Matrix, inverse
-from .placement import APART, SAME, GridChoice, Placement, place
-from .radiometric import infrared_unit
-from .ranges import FloatArray, Window, WindowSpec, parse_window, to_dtype
-from .resampling import fill_from_nearest, resample
+from .placement import SAME, GridChoice, Placement
+from .ranges import FloatArray, Window, WindowSpec, to_dtype
+from .regions import Region
 
 __all__ = ["OUTPUTS", "ImagePair", "Output", "check_output_rule"]
 
@@ -66,6 +62,8 @@ class ImagePair:
         How the images given lie on each other, and whose grid this is.
     ir_note
         What had to be done with the infrared image's colours, in a sentence; empty if nothing.
+    region
+        Which part of that grid this is; None: all of it.
     """
 
     ir: FloatArray
@@ -78,6 +76,7 @@ class ImagePair:
     windows: tuple[WindowSpec, WindowSpec] = ("auto", "auto")
     placement: Placement = SAME
     ir_note: str = ""
+    region: Region | None = None
 
     @classmethod
     def from_images(
@@ -129,44 +128,19 @@ class ImagePair:
         Cancelled
             If ``cancelled`` answered True.
         """
-        ir_window, visible_window = parse_window(ir_window), parse_window(visible_window)
-        if ir_unit is None:
-            ir_unit = infrared_unit(ir) if isinstance(ir, str | Path) else ""
-        ir_array, visible_array = as_image(ir, "infrared"), as_image(visible, "visible")
-        ir_array, ir_spec, ir_note = without_colour(ir_array, ir_window)
-        placement = place(ir_array.shape[:2], visible_array.shape[:2], ir_to_visible, grid)
-        matrix, window, covered = placement.ir_to_visible, visible_window, None
-        if matrix is not None and placement.grid == "ir":
-            # as of the whole picture: which part of it the infrared one sees should not change its brightness
-            whole = window_of(visible_array, "visible", visible_window, "visible")
-            window = whole.low, whole.high
-            visible_array, covered = _moved(visible_array, inverse(matrix), ir_array.shape[:2], cancelled)
-        ir_luma, _, ir_valid, ir_used = normalise(ir_array, "infrared", ir_spec, "ir", dtype)
-        if matrix is not None and placement.grid == "visible":
-            ir_luma, ir_valid = _overlap(
-                *resample(ir_luma, matrix, visible_array.shape[:2], valid=ir_valid, cancelled=cancelled)
-            )
-            # What stands in outside of the overlap reaches inwards, as far as a method looks. Of the nearest value, the
-            # visible luma, both of them faded and the mean, the nearest changed what is inside least, for every method
-            # tried: anything else is an edge (benchmarks/overlap.py).
-            ir_luma = ir_luma if ir_valid.all() else fill_from_nearest(ir_luma, ir_valid)
-        luma, chroma, visible_valid, visible_used = normalise(
-            visible_array, "visible", window, "visible", dtype, covered
+        from .pair_source import PairSource  # which makes pairs
+
+        source = PairSource.from_images(
+            ir,
+            visible,
+            ir_window=ir_window,
+            visible_window=visible_window,
+            ir_to_visible=ir_to_visible,
+            grid=grid,
+            ir_unit=ir_unit,
+            dtype=dtype,
         )
-        valid = ir_valid & visible_valid
-        valid.flags.writeable = False  # every result of this pair shares it
-        return cls(
-            ir=ir_luma,
-            visible=luma,
-            chroma=chroma,
-            valid=None if valid.all() else valid,
-            source=visible_array,
-            ir_window=replace(ir_used, unit=ir_unit),
-            visible_window=visible_used,
-            windows=(ir_window, visible_window),
-            placement=placement,
-            ir_note=ir_note,
-        )
+        return source.cut(cancelled=cancelled)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -183,9 +157,33 @@ class ImagePair:
         if self.valid is None:
             return (*said, self.placement.note)
         rest = "the visible image stays as it is" if self.placement.grid == "visible" else "it is not fused"
-        return (*said, f"{self.placement.note} Both images see {self.valid.mean():.0%} of it; elsewhere {rest}.")
+        it = "it" if self.region is None else "the region"
+        return (*said, f"{self.placement.note} Both images see {self.valid.mean():.0%} of {it}; elsewhere {rest}.")
 
-    def restore(self, fused: FloatArray, output: Output = "visible") -> npt.NDArray[Any]:
+    def cut(self, region: Region | None = None, *, halo: int = 0, cancelled: Cancel | None = None) -> ImagePair:
+        """Return the pair on a region, counted from its own first pixel, or itself; never copied.
+
+        ``halo`` and ``cancelled`` are of no consequence: they are what a
+        :class:`~napari_irvisfuse.images.pair_source.PairSource` needs, which does not compute the rest first.
+        """
+        part = Region.whole(self.shape) if region is None else region.clipped(self.shape)
+        if part.shape == self.shape:
+            return self
+        top, left = (0, 0) if self.region is None else (self.region.top, self.region.left)
+        valid = None if self.valid is None else self.valid[part.slices]
+        return replace(
+            self,
+            ir=self.ir[part.slices],
+            visible=self.visible[part.slices],
+            chroma=None if self.chroma is None else self.chroma[part.slices],
+            valid=None if valid is None or valid.all() else valid,
+            source=self.source[part.slices],
+            region=part.moved(top, left),
+        )
+
+    def restore(
+        self, fused: FloatArray, output: Output = "visible", *, inside: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[Any]:
         """Bring a fused luma back to the visible image's data type, range and colour.
 
         Parameters
@@ -195,17 +193,21 @@ class ImagePair:
         output
             ``"visible"``: chroma and alpha of the visible image; ``"natural"``: the same, with the chroma lifted along
             with the luma; ``"luma"``: grey ``(H, W)`` even if it had colour.
+        inside
+            ``(H, W)``, False where the visible image should stay as it is; None: nowhere.
 
         Returns
         -------
         ndarray
-            Of the visible image's dtype. Pixels that are not valid, and those whose luma the fusion
+            Of the visible image's dtype. Pixels that are not valid or not inside, and those whose luma the fusion
             left exactly as it was, are the visible image's own, bit for bit.
         """
         luma = np.clip(fused.astype(self.visible.dtype), 0.0, 1.0)
         changed = luma != self.visible
         if self.valid is not None:
             changed &= self.valid
+        if inside is not None:
+            changed &= inside
         if self.chroma is None or output == "luma":
             result = self.source.copy() if self.chroma is None else self._own_luma()
             np.copyto(result, self._encode(luma), where=changed)
@@ -222,19 +224,3 @@ class ImagePair:
 
     def _encode(self, unit: FloatArray) -> npt.NDArray[Any]:
         return to_dtype(self.visible_window.from_unit(unit), self.source.dtype)
-
-
-def _moved(
-    array: npt.NDArray[Any], matrix: Matrix, shape: tuple[int, int], cancelled: Cancel | None
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Bring an image to another grid in its own data type, 0 or NaN where it has no value."""
-    values, covered = _overlap(*resample(array, matrix, shape, cancelled=cancelled))
-    if np.issubdtype(array.dtype, np.floating):
-        values[~covered] = np.nan
-    return to_dtype(values, array.dtype), covered
-
-
-def _overlap(values: FloatArray, covered: npt.NDArray[np.bool_]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    if not covered.any():
-        raise AlignmentError(APART)
-    return values, covered

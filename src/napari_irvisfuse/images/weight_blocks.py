@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-__all__ = ["WeightBlocks", "sobel", "sobel_magnitude", "weight_blocks"]
+__all__ = ["BLOCK", "WeightBlocks", "sobel", "sobel_magnitude", "weight_blocks"]
 
-_BLOCK = 8
+BLOCK = 8
+"""Side of the blocks in pixels."""
 _SHARPNESS = 5.0
 _FLAT = 0.05  # a block whose mean gradient is far below it counts as flat in both images
 
@@ -70,7 +71,7 @@ def weight_blocks(ir: torch.Tensor, visible: torch.Tensor) -> WeightBlocks:
 
 
 def _activity(image: torch.Tensor) -> torch.Tensor:
-    blocks = F.avg_pool2d(sobel_magnitude(image), _BLOCK, ceil_mode=True)
+    blocks = F.avg_pool2d(sobel_magnitude(image), BLOCK, ceil_mode=True)
     height, width = image.shape[-2:]
     # by the block's size and not to the image's, which would slide the map on sizes that are no multiple of 8
-    return F.interpolate(blocks, scale_factor=_BLOCK, mode="bilinear", align_corners=False)[..., :height, :width]
+    return F.interpolate(blocks, scale_factor=BLOCK, mode="bilinear", align_corners=False)[..., :height, :width]
