@@ -490,8 +490,8 @@ def _partly_seen(method: Any, parameters: Parameters, runtime: Runtime, halo: in
     if method.receptive_field(parameters, runtime.weights) is not None:
         return ()
     return (
-        f"{method.title} {method.looks_everywhere}; here it saw the region and {halo} pixels around it, so the result may"
-        " differ a little from that of the whole image.",
+        f"{method.title} {method.looks_everywhere}; here it saw the region and {halo} pixels around it, so the result"
+        " may differ a little from that of the whole image.",
     )
 
 

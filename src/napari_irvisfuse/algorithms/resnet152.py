@@ -133,7 +133,7 @@ class ResNet152(FusionMethod[ResNet152Parameters, _Analysis]):
         return "resnet152-v2" if parameters.imagenet == "V2" else parameters.backbone
 
     def halo(self, parameters: ResNet152Parameters, weights: Path | None = None) -> int:
-        """Return four pixels of the coarsest level and what the mean filter takes; the network sees farther, faintly."""
+        """Return four pixels of the coarsest level and what the mean filter takes; the network sees farther."""
         return 4 * self.stride + parameters.window // 2
 
     def analyse(

@@ -17,6 +17,7 @@ EXAMPLES = """Examples:
 - `irvisfuse fuse ir.tif vis.tif -o out.tif --method wls --param iterations=6 --maps maps --save-recipe wls.yaml`
 - `irvisfuse fuse ir.tif photo.jpg -o fused.png --align fit`
 - `irvisfuse fuse FLIR0001.jpg -o fused.png`
+- `irvisfuse fuse ir.png visible.png -o corner.png --region 0,0,200,300`
 - `irvisfuse fuse ir2.tif vis2.tif -o out2.tif --recipe wls.yaml`
 - `irvisfuse fuse ir.mp4 visible.mp4 -o fused.mp4 --smoothing 0.8`
 - `irvisfuse fuse ir_frames/ visible.png -o fused.tif --frames 0:100`
@@ -111,6 +112,15 @@ def fuse(
         typer.Option(
             metavar="GRID",
             help="On whose pixels to fuse: visible (the default), ir, or finer, whichever are smaller.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOP,LEFT,BOTTOM,RIGHT",
+            help="Only these pixels are fused and written, counted from 0, BOTTOM and RIGHT not included; a recipe's region"
+            " is undone by the word whole.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -219,6 +229,7 @@ def fuse(
             visible_window=visible_window,
             align=align,
             grid=grid,
+            region=region,
             output=_rule(colour, grey=grey),
             smoothing=smoothing,
             windows=windows,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from napari_irvisfuse.recipe import Recipe
 from napari_irvisfuse.types import Cancel, Progress
 
 __all__ = ["Choices", "Report", "Request", "Targets", "other_weights", "parse_parameters"]
+
+
+_WHOLE = "whole"
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Choices:
     visible_window: str | None = None
     align: str | None = None
     grid: str | None = None
+    region: str | None = None
     output: str | None = None
     smoothing: float | None = None
     windows: str | None = None
@@ -148,6 +152,7 @@ class Choices:
         }
         return {
             **{name: getattr(base, name) if value is None else value for name, value in chosen.items()},
+            "region": base.region if self.region is None else None if self.region == _WHOLE else self.region,
             "method": method,
             "device": self.device,
             "weights": self.weights,
@@ -168,7 +173,8 @@ class Report:
         """Return one line."""
         recipe = self.result.recipe
         height, width = self.result.fused.shape[:2]
-        made = f"{width}×{height} {self.result.fused.dtype}, {recipe.method}"
+        where = f" ({self.result.region.in_words})" if self.result.region else ""
+        made = f"{width}×{height}{where} {self.result.fused.dtype}, {recipe.method}"
         line = f"{self.targets.output}: {made} on {recipe.device} ({recipe.precision}) in {self.seconds:.2f} s"
         return f"{line}; {len(self.result.maps)} maps in {self.targets.maps}" if self.targets.maps else line
 
@@ -183,6 +189,7 @@ class Report:
             "shape": list(self.result.fused.shape),
             "dtype": str(self.result.fused.dtype),
             "grid": self.result.grid,
+            "region": self.result.region and list(astuple(self.result.region)),
             "windows": self.result.windows(),
             **{name: recipe[name] for name in used},
             "notes": list(self.notes),

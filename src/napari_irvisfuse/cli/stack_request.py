@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.errors import Cancelled, ImageError, OutputError
+from napari_irvisfuse.errors import Cancelled, ImageError, OutputError, ParameterError
 from napari_irvisfuse.images.files import write_atomically
 from napari_irvisfuse.images.frames import parse_frames
 from napari_irvisfuse.images.stack_files import StackWriter, check_stack_output, open_writer
@@ -104,7 +104,10 @@ class StackRequest:
             raise ImageError(f"{inputs[0]} is a stack of infrared images: name the visible ones too.")
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         frames = parse_frames(choices.frames) if choices.frames is not None else None
-        return cls(read, targets, choices.arguments(saved), frames, choices.fps, saved)
+        arguments = choices.arguments(saved)
+        if arguments.pop("region") is not None:
+            raise ParameterError("Regions are of single images: leave --region out, or crop the stack.")
+        return cls(read, targets, arguments, frames, choices.fps, saved)
 
     def run(self, progress: Progress, cancelled: Cancel) -> StackReport:
         """Fuse and write frame by frame; all files appear at the end, the fused stack last.
