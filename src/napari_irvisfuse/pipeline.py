@@ -241,6 +241,7 @@ class FusionSession:
             found = {name: _map_to_array(item, part) for name, item in fusion.maps.items()} if maps else {}
         partly = () if seen.shape == self.pair.shape else _partly_seen(chosen, checked, runtime, halo)
 
+        where = None if wanted is None else pair.region or shown
         compute = runtime.compute
         precision = compute.network if name is not None else compute.arithmetic
         ir_window, visible_window = pair.windows
@@ -259,7 +260,7 @@ class FusionSession:
                 visible_window=visible_window,
                 ir_to_visible=ir_to_visible,
                 grid=grid,
-                region=None if wanted is None else astuple(shown),
+                region=None if where is None else astuple(where),
                 output=output,
                 versions={p: version(p) for p in ("napari-irvisfuse", "torch", "numpy")},
             ),
@@ -268,7 +269,7 @@ class FusionSession:
             valid=pair.valid,
             ir_window=pair.ir_window,
             visible_window=pair.visible_window,
-            region=None if wanted is None else shown,
+            region=where,
         )
 
     def _key_of(
@@ -491,7 +492,7 @@ def _partly_seen(method: Any, parameters: Parameters, runtime: Runtime, halo: in
         return ()
     return (
         f"{method.title} {method.looks_everywhere}; here it saw the region and {halo} pixels around it, so the result"
-        " may differ a little from that of the whole image.",
+        " may differ from that of the whole image.",
     )
 
 

@@ -269,6 +269,22 @@ def test_from_a_local_file(random_weights: Path, colour_pair: SimpleNamespace) -
     assert "Running resnet50" in messages
 
 
+def test_a_region_has_the_whole_images_map_pixels(random_weights: Path) -> None:
+    rng = np.random.default_rng(5)
+    ir, visible = (rng.integers(0, 256, (400, 430), dtype=np.uint8) for _ in range(2))
+    options = {"backbone": "resnet50", "weights": random_weights, "precision": "float32", "device": "cpu"}
+    region = nif.Region(171, 205, 203, 237)
+    whole = nif.fuse(ir, visible, "resnet152", **options)
+    part = nif.fuse(ir, visible, "resnet152", region=region, **options)
+    assert "sees hundreds of pixels far" in part.notes[0]
+    for name, item in part.maps.items():
+        expected = whole.maps[name].data[region.at_stride(item.stride).slices]
+        assert item.data.shape == expected.shape
+        if name.endswith(("base", "detail", "norm_1", "norm_2", "norm_3")) and "fused" not in name:  # see no farther
+            np.testing.assert_allclose(item.data, expected, rtol=1e-3, atol=1e-4, err_msg=name)
+    assert part.maps["ir_norm_5"].data.shape == (2, 2)
+
+
 def test_bfloat16_is_close_to_float32(random_weights: Path, colour_pair: SimpleNamespace) -> None:
     def run(precision: str) -> nif.FusionResult:
         return nif.fuse(

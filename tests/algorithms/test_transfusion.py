@@ -295,3 +295,18 @@ def test_without_weights_it_says_how_to_come_by_them(preset: str) -> None:
     image = np.zeros((32, 32), np.uint8)
     with pytest.raises(WeightsError, match=r"choose a weights file of your own.* or train it with irvisfuse train"):
         nif.fuse(image, image, "transfusion", preset=preset, device="cpu")
+
+
+def test_a_region_has_the_whole_images_map_pixels(compact: Path) -> None:
+    rng = np.random.default_rng(5)
+    ir, visible = (rng.integers(0, 256, (250, 270), dtype=np.uint8) for _ in range(2))
+    options = {"preset": "compact", "weights": compact, "precision": "float32", "device": "cpu"}
+    region = nif.Region(107, 121, 130, 150)
+    whole, part = (nif.fuse(ir, visible, "transfusion", region=where, **options) for where in (None, region))
+    assert "weighs its channels by the whole image" in part.notes[0]
+    for name, item in part.maps.items():
+        if item.data.ndim > 1:
+            assert item.data.shape == whole.maps[name].data[region.at_stride(item.stride).slices].shape
+            expected = whole.maps[name].data[region.at_stride(item.stride).slices]
+            if name in ("ir_energy_1", "visible_energy_1"):  # before the channels are weighed
+                np.testing.assert_allclose(item.data, expected, rtol=1e-3, atol=1e-4, err_msg=name)

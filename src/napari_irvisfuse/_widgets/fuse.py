@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +20,22 @@ from .layer_stacks import problem_with_stacks
 from .layers import displayed_step, maps_of, place_layers, problem_with
 from .qt_parts import single_shot
 from .recipe_menu import RecipeMenu
+from .region_choice import WHOLE
 from .stack_choice import THIS
 from .viewer_link import ViewerLink
 
 if TYPE_CHECKING:
     import napari.viewer
+    from napari.layers import Image
 
     from .fusion_jobs import Catalogue, Facts, Request
+    from .layer_regions import Part
 
 __all__ = ["FuseWidget"]
 
 _log = logging.getLogger(__name__)
 _NAME = "fuse"
-_FOLLOW_MS, _SAVE_MS = 50, 500
+_FOLLOW_MS, _VIEW_MS, _SAVE_MS = 50, 200, 500
 _LOADING = "Loading methods…"
 
 
@@ -65,6 +68,7 @@ class FuseWidget(Container):
         self._lookups = JobRunner(self.native, "Loading the fusion methods")
         self._link = ViewerLink(viewer)
         self._follow_timer = single_shot(self.native, _FOLLOW_MS, self._follow)
+        self._view_timer = single_shot(self.native, _VIEW_MS, self._follow)
         self._save_timer = single_shot(self.native, _SAVE_MS, self._save)
         self.view.restore(self._initial_state())
         self._connect()
@@ -118,18 +122,25 @@ class FuseWidget(Container):
         self.runs.cancel()
 
     def request(self) -> Request | None:
-        """Return what Run would do, None if layers are missing or a setting is half typed."""
+        """Return what Run would do, None if layers are missing, a setting is half typed or nothing is in the view."""
+        return self._request(self._part)
+
+    def _request(self, part_of: Callable[[Image], Part | None]) -> Request | None:
         ir, visible = self.view.layers.ir, self.view.layers.visible
         if ir is None or visible is None or not self.ready:
             return None
         steps = [displayed_step(layer, self._viewer.dims) for layer in (ir, visible)]
         try:
             choices = self.view.choices()
-            placement, _ = place_layers(ir, visible, choices["grid"]).asked
-            chosen = {"frames": self.view.stack.frames, "maps": maps_of(self.view.show_box.value)}
-            return fusion_jobs.Request(
-                ir, visible, *steps, weights=self.view.weights.path, ir_to_visible=placement, **chosen, **choices
-            )
+            placement = place_layers(ir, visible, choices["grid"])
+            chosen = {
+                "weights": self.view.weights.path,
+                "ir_to_visible": placement.asked[0],
+                "frames": self.view.stack.frames,
+                "maps": maps_of(self.view.show_box.value),
+                "part": part_of(ir if placement.grid == "ir" else visible),
+            }
+            return fusion_jobs.Request(ir, visible, *steps, **chosen, **choices)
         except (ParameterError, AlignmentError):
             return None
 
@@ -138,7 +149,8 @@ class FuseWidget(Container):
         request, outcome = self.request(), self.runs.outcome
         if outcome is not None and request is not None and request.key == outcome.request.key:
             return outcome.result.recipe  # knows the versions and the weights' hash
-        return Recipe(**self.view.choices(), ir_to_visible=request.ir_to_visible if request is not None else None)
+        seen = {} if request is None else {"ir_to_visible": request.ir_to_visible, "region": request.region}
+        return Recipe(**self.view.choices(), **seen)
 
     # -- loading and looking up ------------------------------------------------------------------------------------
 
@@ -185,7 +197,7 @@ class FuseWidget(Container):
         needs_weights = self.view.method is not None and self.view.method.needs_weights
         if self.ready and (what in ("method", "device", "weights") or (what == "parameters" and needs_weights)):
             self._look_up()
-        if what == "layers":
+        if what in ("layers", "region"):
             self._look_at_layers()
         if what == "show":
             self.runs.show_other_maps()
@@ -197,8 +209,20 @@ class FuseWidget(Container):
             self._follow_timer.start()
 
     def _follow(self) -> None:
-        self.runs.follow(self.request())
+        self._catch_up()
         self._refresh()
+
+    def _catch_up(self) -> None:
+        """Bring the result up to date, as far as it follows; a part that does not follow stays where it was fused."""
+        live = self.view.region.live
+        self.runs.follow(self._request(self._part if live else self._part_shown), live=live)
+
+    def _part(self, layer: Image) -> Part | None:
+        return self.view.region.part(layer)
+
+    def _part_shown(self, layer: Image) -> Part | None:
+        shown = self.runs.outcome.request.part if self.runs.outcome is not None else None
+        return shown if shown is not None and shown.kind == self.view.region.kind else self._part(layer)
 
     def _problem(self) -> str:
         """Why Run cannot be pressed; empty if it can."""
@@ -214,7 +238,21 @@ class FuseWidget(Container):
             assert ir is not None
             assert visible is not None
             problem = problem_with_stacks(ir, visible)
-        return problem or ""
+        return problem or self._problem_with_part()
+
+    def _problem_with_part(self) -> str:
+        if self.view.region.kind == WHOLE:
+            return ""
+        if self.view.stack.frames != THIS:
+            return "Several frames are fused whole: choose this frame, or the whole image."
+        ir, visible = self.view.layers.ir, self.view.layers.visible
+        assert ir is not None
+        assert visible is not None
+        try:
+            self._part(ir if place_layers(ir, visible, self.view.grid.value).grid == "ir" else visible)
+        except ParameterError as error:
+            return str(error)
+        return ""
 
     def _refresh(self) -> None:
         """Bring button and message up to date; of several sentences the most urgent one is shown."""
@@ -250,6 +288,7 @@ class FuseWidget(Container):
         self._link.data_changed.connect(self._on_data_changed)
         self._link.theme_changed.connect(self._on_theme)
         self._link.moved.connect(self._on_moved)
+        self._link.view_changed.connect(self._on_view_changed)
         self._link.attach()
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self._on_destroyed)
@@ -263,11 +302,12 @@ class FuseWidget(Container):
         if self.runs.outcome is not None:
             self.view.show_channels(self.runs.outcome.result.maps)
         if not self.runs.trouble:
-            self.runs.follow(self.request())  # settings may have changed meanwhile
+            self._catch_up()  # settings may have changed meanwhile
         self._refresh()
 
     def _on_layers_changed(self) -> None:
         self.view.layers.refresh()
+        self.view.region.refresh()
         self._look_at_layers()
         self._refresh()
 
@@ -275,6 +315,7 @@ class FuseWidget(Container):
         """Follow where the chosen layers lie, and say what that means."""
         ir, visible = self.view.layers.ir, self.view.layers.visible
         self._link.look_at({layer for layer in (ir, visible) if layer is not None})
+        self._link.watch_shapes(self.view.region.shapes)
         self.view.grid.show(ir, visible)
 
     def _on_moved(self) -> None:
@@ -282,6 +323,10 @@ class FuseWidget(Container):
         self.view.grid.show(self.view.layers.ir, self.view.layers.visible)
         self._follow_soon()
         self._refresh()
+
+    def _on_view_changed(self) -> None:
+        if self.view.region.kind != WHOLE:
+            self._view_timer.start()
 
     def _on_step_changed(self) -> None:
         self.runs.said = ""

@@ -20,6 +20,7 @@ from .layer_choice import LayerChoice
 from .layer_stacks import is_stacked
 from .parameters import ParameterForm, checked_values
 from .qt_parts import Section, hint, rows
+from .region_choice import RegionChoice
 from .run_bar import RunBar
 from .stack_choice import StackChoice
 from .weights_row import WeightsRow
@@ -117,6 +118,7 @@ class FuseView:
             "visible_window": self.visible_window.state,
             "output": self.output_box.value,
             "stack": self.stack.state,
+            "region": self.region.state,
             "open": {name: section.expanded for name, section in self.sections.items()},
         }
 
@@ -137,6 +139,7 @@ class FuseView:
             except ParameterError:
                 window.value = "auto"
         self.stack.state = _table(state, "stack")
+        self.region.state = _table(state, "region")
         for name, expanded in _table(state, "open").items():
             if name in self.sections:
                 self.sections[name].expanded = bool(expanded)
@@ -198,6 +201,7 @@ class FuseView:
         self.ir_window.value = self.visible_window.value = "auto"
         self.grid.value = "visible"
         self.stack.reset()
+        self.region.reset()
 
     def show_channels(self, maps: Mapping[str, Map[NDArray[Any]]]) -> None:
         """Plot what a result says about channels, which no layer can show; nothing if it says nothing."""
@@ -274,6 +278,9 @@ class FuseView:
     def _on_grid(self) -> None:
         self.edited.emit("grid")
 
+    def _on_region(self) -> None:
+        self.edited.emit("region")
+
     def _on_stack(self) -> None:
         self.edited.emit("stack")
 
@@ -300,6 +307,7 @@ class FuseView:
     def _build(self, viewer: ViewerModel) -> None:
         self.layers = LayerChoice(viewer)
         self.grid = GridBox()
+        self.region = RegionChoice(viewer)
         self.stack = StackChoice()
         self.stack.offer(is_stacked(self.layers.ir, self.layers.visible))
         self.method_box = ComboBox(choices=self._method_choices, tooltip="How to fuse.")
@@ -353,6 +361,7 @@ class FuseView:
         column.addWidget(self.layers.native)
         column.addWidget(self.grid.native)
         column.addWidget(self.stack.native)
+        column.addWidget(self.region.native)
         column.addWidget(rows(("Method", self.method_box.native)))
         column.addWidget(self.summary)
         column.addWidget(self.reference)
@@ -381,6 +390,7 @@ class FuseView:
         self.layers.changed.connect(self._on_layers)
         self.grid.changed.connect(self._on_grid)
         self.stack.changed.connect(self._on_stack)
+        self.region.changed.connect(self._on_region)
         self.method_box.changed.connect(self._on_method)
         self.weights.changed.connect(self._on_weights)
         self.device.changed.connect(self._on_device)

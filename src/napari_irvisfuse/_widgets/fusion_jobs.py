@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_irvisfuse.recipe import Recipe
 
 from .layer_stacks import frames_of
-from .layers import pair_from_layers
+from .layers import source_from_layers
 from .shown_frames import ShownFrames
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from napari_irvisfuse.pipeline import FusionResult, FusionSession
     from napari_irvisfuse.stacks import FusionStack
     from napari_irvisfuse.types import Cancel, Progress
+
+    from .layer_regions import Part
 
 __all__ = ["Catalogue", "Facts", "Outcome", "Request", "Wanted", "follow", "load_catalogue", "look_up", "run", "show"]
 
@@ -74,6 +76,12 @@ class Request:
     smoothing: float = 0.0
     windows: Windows = "shared"
     maps: tuple[str, ...] = ()
+    part: Part | None = None
+
+    @property
+    def region(self) -> tuple[int, int, int, int] | None:
+        """The region as a recipe has it."""
+        return astuple(self.part.region) if self.part is not None else None
 
     @property
     def scene(self) -> tuple[Any, ...]:
@@ -86,7 +94,14 @@ class Request:
     @property
     def key(self) -> tuple[Any, ...]:
         """What has to be equal for the results to be equal."""
-        return self.scene, self.method, dict(self.parameters), self.weights, self.output, self.smoothing
+        return self.scene, self.part, self.method, dict(self.parameters), self.weights, self.output, self.smoothing
+
+    def looks_like(self, other: Request) -> bool:
+        """Tell whether both look at a part of the same layers in the same way: one result can become the other."""
+        kinds = [request.part.kind if request.part is not None else "" for request in (self, other)]
+        frames = self.frames, other.frames
+        same_layers = self.ir is other.ir and self.visible is other.visible
+        return same_layers and frames == ("this", "this") and kinds[0] == kinds[1] != ""
 
     def as_python(self) -> str:
         """Return code for napari's console, or for a script with a ``viewer``, that gives the same result."""
@@ -99,6 +114,7 @@ class Request:
             visible_window=self.visible_window,
             ir_to_visible=self.ir_to_visible,
             grid=self.grid,
+            region=self.region,
             output=self.output,
             smoothing=self.smoothing,
             windows=self.windows,
@@ -167,7 +183,7 @@ def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
 
     start = time.perf_counter()
     progress(0, 0, "Reading the layers")
-    pair = pair_from_layers(
+    source = source_from_layers(
         request.ir,
         request.visible,
         ir_window=request.ir_window,
@@ -175,10 +191,9 @@ def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
         step=request.ir_step,
         visible_step=request.visible_step,
         grid=request.grid,
-        cancelled=cancelled,
         dtype="float64" if request.precision == "float64" else "float32",  # as nif.fuse does
     )
-    session = FusionSession(pair, device=request.device, precision=request.precision)
+    session = FusionSession(source, device=request.device, precision=request.precision)
     result = _fuse(session, request, progress, cancelled)
     return Outcome(request, session, result, time.perf_counter() - start)
 
@@ -246,8 +261,13 @@ def _show_first(
     return Outcome(request, None, result, time.perf_counter() - start, shown)
 
 
-def follow(request: Request, session: FusionSession, progress: Progress, cancelled: Cancel) -> Outcome:
-    """Answer a change of live parameters from what the session has kept."""
+def follow(request: Request, session: FusionSession | None, progress: Progress, cancelled: Cancel) -> Outcome:
+    """Answer a change of live parameters, or of the part that is looked at, with a session that is kept.
+
+    Without one the layers are read again.
+    """
+    if session is None:
+        return run(request, progress, cancelled)
     start = time.perf_counter()
     result = _fuse(session, request, progress, cancelled)
     return Outcome(request, session, result, time.perf_counter() - start)
@@ -278,6 +298,8 @@ def _fuse(session: FusionSession, request: Request, progress: Progress, cancelle
     return session.fuse(
         request.method,
         weights=request.weights,
+        region=request.part and request.part.region,
+        inside=request.part and request.part.mask(),
         output=request.output,
         progress=progress,
         cancelled=cancelled,

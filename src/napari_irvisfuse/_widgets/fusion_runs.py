@@ -71,6 +71,7 @@ class FusionRuns:
         self._slow = single_shot(owner, _SLOW_MS, self._show_slow)
         self._session: FusionSession | None = None
         self._images_changed = False
+        self._versions = 0  # of the images, as far as we were told
         self._layers: list[Layer] = []
         self._run: int | None = None  # of these layers
         self._shown: list[ShownFrames] = []  # whose frames are fused when they are shown
@@ -88,7 +89,7 @@ class FusionRuns:
     def run(self, request: Request) -> None:
         """Fuse from the start, whatever is kept: the images may have been changed in place."""
         self.trouble = self.said = ""
-        self._given_up = None
+        self._given_up = self._following = None
         self._session = None  # two analyses at once may be more than fits the device; a network stays loaded
         self._view.run_bar.started()
         self._view.run_bar.message.say("")
@@ -101,15 +102,25 @@ class FusionRuns:
             on_finish=self._on_finish,
         )
 
-    def follow(self, request: Request | None) -> None:
-        """Answer a change of settings from what the session has kept, or note that the result is out of date."""
-        if self.outcome is None or self._view.run_bar.running:
+    def follow(self, request: Request | None, *, live: bool = False) -> None:
+        """Answer a change of settings from what the session has kept, or note that the result is out of date.
+
+        ``live``: of a part of the image, fuse it anew if there is no other way. The latest request wins.
+        """
+        updating = self._jobs.running and self._following is not None
+        if self.outcome is None or (self._view.run_bar.running and not (live and updating)):
             return
         self.stale = ""
         self._show_frames()
         session, before = self._session, self.outcome.request
+        given_up = request is not None and self._given_up is not None and request.key == self._given_up.key
         if self._taken_over():
             self.stale = _OTHER_RUN
+        elif live and request is not None and request.looks_like(before) and not given_up:
+            usable = request.scene == before.scene and not self._images_changed
+            under_way = updating and self._following is not None and self._following.key == request.key
+            if not under_way and (self._images_changed or request.key != before.key):
+                self._start_following(request, session if usable else None)
         elif self._images_changed:
             self.stale = _OTHER_IMAGES
         elif request is None or request.scene != before.scene:
@@ -117,9 +128,7 @@ class FusionRuns:
         elif request.frames == "all" and not set(request.maps) <= set(before.maps):
             self.stale = _MORE_MAPS
         elif request.key != before.key:
-            given_up = self._given_up is not None and request.key == self._given_up.key
-            live = session is not None and session.is_live(request.method, request.parameters, request.weights)
-            if session is not None and live and not given_up:
+            if session is not None and _is_live(session, request) and not given_up:
                 self._start_following(request, session)
             else:
                 self.stale = _OTHER_SETTINGS
@@ -147,6 +156,7 @@ class FusionRuns:
         """
         session, self._session = self._session, None
         self._images_changed = self.outcome is not None
+        self._versions += 1
         # a running job may be using it; then its memory goes with the job
         if session is not None and not self._jobs.running:
             from napari_irvisfuse.devices import release_memory
@@ -155,14 +165,14 @@ class FusionRuns:
             del session
             release_memory(device)
 
-    def _start_following(self, request: Request, session: FusionSession) -> None:
+    def _start_following(self, request: Request, session: FusionSession | None) -> None:
         self.trouble = ""
         self._following = request
         self._slow.start()
         self._jobs.start(
             partial(fusion_jobs.follow, request, session),
             on_progress=self._on_follow_progress,
-            on_success=self._on_followed,
+            on_success=partial(self._on_followed, self._versions),
             on_failure=self._on_failure,
             on_cancel=self._on_follow_cancel,
             on_finish=self._on_finish,
@@ -176,6 +186,7 @@ class FusionRuns:
         if not wanted or wanted == self._not_again:
             return
         self._not_again = wanted
+        self._following = None
         self.trouble = ""
         self._slow.start()
         self._jobs.start(
@@ -200,6 +211,8 @@ class FusionRuns:
             request.visible,
             show=self._view.show_box.value,
             replace=replace_old,
+            part=request.part.kind if request.part is not None else "",
+            under=self._view.region.shapes if request.part is not None else None,
         )
         self._run = run_of(self._layers[0])
 
@@ -217,12 +230,24 @@ class FusionRuns:
         self.said = _in_short(outcome)
         self.added.emit()
 
-    def _on_followed(self, outcome: Outcome) -> None:
+    def _on_followed(self, versions: int, outcome: Outcome) -> None:
+        if versions == self._versions:  # otherwise what it has read is out of date already
+            self._session, self._images_changed = outcome.session, False
         if self._taken_over():
             self.stale = _OTHER_RUN
             return
+        before = self.outcome.request if self.outcome is not None else outcome.request
         self.outcome, self.said = replace(outcome, session=None), ""
-        update_result([layer for layer in self._layers if layer in self._viewer.layers], outcome.result)
+        there = [layer for layer in self._layers if layer in self._viewer.layers]
+        request = outcome.request
+        if request.part is None:
+            update_result(there, outcome.result)
+            return
+        self.said = _in_short(outcome)
+        if there and (request.method, request.output) != (before.method, before.output):
+            self._add(outcome, replace_old=True)  # layers of other kinds
+        else:
+            update_result(there, outcome.result, request.ir if outcome.result.grid == "ir" else request.visible)
 
     def _on_failure(self, error: BaseException) -> None:
         if not isinstance(error, FusionError):
@@ -252,6 +277,11 @@ class FusionRuns:
         """Most live updates are over before a progress bar could be read; the others get one."""
         if self._jobs.running and not self._view.run_bar.running:
             self._view.run_bar.started()
+
+
+def _is_live(session: FusionSession, request: Request) -> bool:
+    region = request.part and request.part.region
+    return session.is_live(request.method, request.parameters, request.weights, region=region)
 
 
 def _in_short(outcome: Outcome) -> str:

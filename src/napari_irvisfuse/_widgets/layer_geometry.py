@@ -6,14 +6,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils.transforms import Affine, CompositeAffine
 from scipy.linalg import block_diag
 
 from napari_irvisfuse.errors import AlignmentError
 from napari_irvisfuse.images.grids import Grid, Matrix, fit, inverse
+from napari_irvisfuse.images.regions import Region
 
-__all__ = ["affine_for", "affine_that_fits", "grid_of", "leaves_its_plane", "matrix_between", "plane_shape", "spatial"]
+__all__ = [
+    "affine_for",
+    "affine_that_fits",
+    "grid_of",
+    "leaves_its_plane",
+    "matrix_between",
+    "plane_shape",
+    "plane_to_world",
+    "spatial",
+]
 
 
 def plane_shape(layer: Image) -> tuple[int, int]:
@@ -52,10 +62,15 @@ def grid_of(layer: Image, like: Image | None = None) -> Grid:
                 " give both layers the same units."
             )
         factors[axis] = (1 * unit).to(wanted).magnitude
-    return Grid(
-        plane_shape(layer),
-        factors[:, None] * _plane_matrix(layer.affine, layer) @ _plane_matrix(_physical(layer), layer),
-    )
+    return Grid(plane_shape(layer), factors[:, None] * plane_to_world(layer))
+
+
+def plane_to_world(layer: Layer) -> Matrix:
+    """Return the matrix that takes places ``(row, column, 1)`` of a layer's last two axes to the world, in its units.
+
+    Of any layer whose transform does not leave its plane, Shapes as well.
+    """
+    return _plane_matrix(layer.affine, layer) @ _plane_matrix(_physical(layer), layer)
 
 
 def matrix_between(first: Image, second: Image) -> Matrix:
@@ -103,7 +118,9 @@ def affine_for(ir: Image, visible: Image, ir_to_visible: Matrix) -> npt.NDArray[
     return affine
 
 
-def spatial(layer: Image, stride: int = 1, stack: Image | None = None) -> dict[str, Any]:
+def spatial(
+    layer: Image, stride: int = 1, stack: Image | None = None, *, region: Region | None = None
+) -> dict[str, Any]:
     """Return where a map lies that was computed from this layer, as keyword arguments for its constructor.
 
     Parameters
@@ -114,6 +131,8 @@ def spatial(layer: Image, stride: int = 1, stack: Image | None = None) -> dict[s
         Image pixels per map pixel.
     stack
         The layer that the further axes are taken from, if the map has any; its image plane lies in the same place.
+    region
+        What of the image plane the map shows; None: all.
 
     Returns
     -------
@@ -128,7 +147,9 @@ def spatial(layer: Image, stride: int = 1, stack: Image | None = None) -> dict[s
     """
     axes = [layer.ndim - 2, layer.ndim - 1]
     plane = _physical(layer).set_slice(axes)
-    shift = plane.linear_matrix @ np.full(2, (stride - 1) / 2)
+    first = region.at_stride(stride) if region is not None else None
+    origin = np.array([first.top, first.left]) * stride if first is not None else np.zeros(2)
+    shift = plane.linear_matrix @ (origin + (stride - 1) / 2)
     flat = {
         "scale": plane.scale * stride,
         "translate": plane.translate + shift,
@@ -176,9 +197,9 @@ def _joined(front: npt.NDArray[Any], plane: npt.NDArray[Any]) -> npt.NDArray[Any
     return joined
 
 
-def _physical(layer: Image) -> CompositeAffine:
+def _physical(layer: Layer) -> CompositeAffine:
     return CompositeAffine(scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear)
 
 
-def _plane_matrix(transform: Affine, layer: Image) -> Matrix:
+def _plane_matrix(transform: Affine, layer: Layer) -> Matrix:
     return np.asarray(transform.set_slice([layer.ndim - 2, layer.ndim - 1]).affine_matrix, np.float64)

@@ -12,6 +12,7 @@ from napari_irvisfuse.errors import AlignmentError, ImageError
 from napari_irvisfuse.images.checks import MIN_SIZE
 from napari_irvisfuse.images.grids import overlap, same_place
 from napari_irvisfuse.images.pair import ImagePair
+from napari_irvisfuse.images.pair_source import PairSource
 from napari_irvisfuse.images.placement import GridChoice, Placement, place
 from napari_irvisfuse.images.ranges import WindowSpec
 from napari_irvisfuse.types import Cancel
@@ -29,6 +30,7 @@ __all__ = [
     "problem_with",
     "problem_with_planes",
     "same_grid",
+    "source_from_layers",
 ]
 
 
@@ -97,14 +99,39 @@ def pair_from_layers(
     dtype: npt.DTypeLike = np.float32,
     cancelled: Cancel | None = None,
 ) -> ImagePair:
-    """Read the displayed plane of two layers.
+    """Read the displayed plane of two layers, as :func:`source_from_layers` does, and normalise all of it."""
+    source = source_from_layers(
+        ir,
+        visible,
+        ir_window=ir_window,
+        visible_window=visible_window,
+        step=step,
+        visible_step=visible_step,
+        grid=grid,
+        dtype=dtype,
+    )
+    return source.cut(cancelled=cancelled)
+
+
+def source_from_layers(
+    ir: Image,
+    visible: Image,
+    *,
+    ir_window: WindowSpec = "auto",
+    visible_window: WindowSpec = "auto",
+    step: tuple[int, ...] = (),
+    visible_step: tuple[int, ...] | None = None,
+    grid: GridChoice = "visible",
+    dtype: npt.DTypeLike = np.float32,
+) -> PairSource:
+    """Read the displayed plane of two layers, for pairs of any part of it.
 
     Parameters
     ----------
     ir, visible
         Where both lie in the world says how they lie on each other. Of a multiscale layer the full resolution is read,
         of a dask array only the plane.
-    ir_window, visible_window, grid, dtype, cancelled
+    ir_window, visible_window, grid, dtype
         As for :meth:`ImagePair.from_images`.
     step
         Which plane of stacks, as for :func:`plane_of`.
@@ -119,7 +146,7 @@ def pair_from_layers(
     problem = problem_with(ir, visible)
     if problem is not None:
         raise ImageError(problem)
-    return ImagePair.from_images(
+    return PairSource.from_images(
         plane_of(ir, step),
         plane_of(visible, step if visible_step is None else visible_step),
         ir_window=ir_window,
@@ -128,7 +155,6 @@ def pair_from_layers(
         grid=grid,
         ir_unit=str(ir.metadata.get("unit") or ""),
         dtype=dtype,
-        cancelled=cancelled,
     )
 
 

@@ -16,13 +16,14 @@ import numpy.typing as npt
 from napari.layers import Image, Labels, Layer
 
 from .layer_geometry import spatial
-from .layer_pairs import displayed_step, pair_from_layers, place_layers, problem_with
+from .layer_pairs import displayed_step, pair_from_layers, place_layers, problem_with, source_from_layers
 from .layer_roles import TAG, guess_pair
 from .layer_styles import Kind, contrast_limits, label_names, look
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_irvisfuse.images.regions import Region
     from napari_irvisfuse.maps import Map
     from napari_irvisfuse.pipeline import FusionResult
 
@@ -40,6 +41,7 @@ __all__ = [
     "results_of",
     "run_of",
     "run_title",
+    "source_from_layers",
     "update_result",
 ]
 
@@ -107,6 +109,8 @@ def add_result(
     show: Show = "fused",
     replace: bool = True,
     run_name: str | None = None,
+    part: str = "",
+    under: Layer | None = None,
 ) -> list[Layer]:
     """Add the fused image and its maps, where the layer is whose pixels they have; maps hidden, below the fused image.
 
@@ -125,6 +129,11 @@ def add_result(
         is in the list, and visible, renamed and coloured as the user left it. False: new layers with new names.
     run_name
         Instead of the method's title in the names.
+    part
+        How the region was chosen, ``"view"`` or ``"shape"``: such results have layers and names of their own. Empty for
+        the whole image.
+    under
+        A layer below which new ones come, and which stays selected: the shape that is being edited.
 
     Returns
     -------
@@ -133,14 +142,20 @@ def add_result(
     """
     pair = [str(ir.unique_id), str(visible.unique_id)]
     own = _own(viewer.layers)
-    old = _latest(layer for layer in own if layer.metadata[TAG]["pair"] == pair) if replace else []
+    alike = (layer for layer in own if _made_of(layer) == (pair, part))
+    old = _latest(alike) if replace else []
     run = 1 + max((layer.metadata[TAG]["run"] for layer in own), default=0)
-    tag = {"run": run, "pair": pair, "recipe": result.recipe.to_dict(), "windows": result.windows()}
+    tag = {"run": run, "pair": pair, "part": part, "recipe": result.recipe.to_dict(), "windows": result.windows()}
     items = _items(result, show)
     where = ir if result.grid == "ir" else visible
     stack = max((where, ir, visible), key=lambda layer: layer.ndim) if result.axes else None
-    name = run_name or _method_title(result)
-    return _put(viewer, items, old, tag, name, where, stack, top=len(viewer.layers), shown="fused")
+    name = f"{run_name or _method_title(result)}{f' ({part})' if part else ''}"
+    selected = set(viewer.layers.selection)
+    top = viewer.layers.index(under) if under in viewer.layers else len(viewer.layers)
+    layers = _put(viewer, items, old, tag, name, where, stack, top=top, shown="fused", region=result.region)
+    if under in viewer.layers:
+        viewer.layers.selection = selected.intersection(viewer.layers)
+    return layers
 
 
 def add_maps(
@@ -198,7 +213,7 @@ def run_title(layer: Layer) -> str:
     return layer.name.removeprefix(_FUSED)
 
 
-def update_result(layers: ViewerModel | Iterable[Layer], result: FusionResult) -> None:
+def update_result(layers: ViewerModel | Iterable[Layer], result: FusionResult, reference: Image | None = None) -> None:
     """Show a new result in the layers of the latest run: their data and contrast limits, nothing else.
 
     Parameters
@@ -207,7 +222,9 @@ def update_result(layers: ViewerModel | Iterable[Layer], result: FusionResult) -
         What :func:`add_result` returned, or a viewer. Layers that are not ours, and maps that the result no longer
         has in that form, stay as they are; nothing is added or removed.
     result
-        Of the same pair and method, with other parameters.
+        Of the same pair, with other parameters.
+    reference
+        The layer whose pixels the result has, if its region may be another one: then the layers move there.
     """
     items = {item.key: item for item in _items(result, "everything")}
     recipe = result.recipe.to_dict()
@@ -216,6 +233,8 @@ def update_result(layers: ViewerModel | Iterable[Layer], result: FusionResult) -
         if item is not None and item.fits(layer):
             _renew_data(layer, item)
             _tag(layer, {"recipe": recipe})
+            if reference is not None:
+                _move(layer, spatial(reference, item.stride, region=result.region))
 
 
 def _put(
@@ -229,10 +248,11 @@ def _put(
     *,
     top: int,
     shown: str,
+    region: Region | None = None,
 ) -> list[Layer]:
     """Change the old layers into the items and add what is missing, the first at ``top`` and each below the last.
 
-    They lie where ``reference`` does, and along further axes where ``stack`` does.
+    They lie where ``reference`` does, or its region, and along further axes where ``stack`` does.
     """
     selected = set(viewer.layers.selection)
     was_visible = {layer.metadata[TAG]["map"]: layer.visible for layer in old}
@@ -247,7 +267,7 @@ def _put(
     layers: list[Layer] = []
     for item in items:
         tag = {**shared_tag, **item.tag(name)}
-        place = spatial(reference, item.stride, stack)
+        place = spatial(reference, item.stride, stack, region=region)
         if item.key in kept:
             layer = kept[item.key]
             _renew(layer, item, tag, place)
@@ -267,7 +287,8 @@ def _put(
 def _items(result: FusionResult, show: Show) -> list[_Item]:
     axes = len(result.axes)
     # of a stack the window is known, and finding it out anew would mean to read it all
-    shown = result.visible_window if axes else None
+    # and of a region it would make the picture flicker when the view is moved
+    shown = result.visible_window if axes or result.region is not None else None
     window = (shown.low, shown.high) if shown is not None else result.recipe.visible_window
     fused = _Item("fused", "fused", result.fused, "fused", window=window, axes=axes)
     maps = [
@@ -292,6 +313,11 @@ def _own(layers: Iterable[Layer], key: str = "run") -> list[Layer]:
     """
     tags = [(layer, layer.metadata.get(TAG, {})) for layer in layers]
     return [layer for layer, tag in tags if key in tag and tag.get("layer") == str(layer.unique_id)]
+
+
+def _made_of(layer: Layer) -> tuple[list[str], str]:
+    tag = layer.metadata[TAG]
+    return tag["pair"], tag.get("part", "")
 
 
 def _latest(layers: Iterable[Layer]) -> list[Layer]:
@@ -331,11 +357,15 @@ def _renew(layer: Layer, item: _Item, tag: dict[str, Any], place: dict[str, Any]
     _renew_data(layer, item)
     if layer.name == before["name"]:
         layer.name = tag["name"]
+    _move(layer, place)
+    _tag(layer, tag)
+
+
+def _move(layer: Layer, place: dict[str, Any]) -> None:
     for key, value in place.items():  # each change makes the viewer work, so only where there is one
         now = getattr(layer, key)
         if not np.array_equal(getattr(now, "affine_matrix", now), value):
             setattr(layer, key, value)
-    _tag(layer, tag)
 
 
 def _renew_data(layer: Layer, item: _Item) -> None:

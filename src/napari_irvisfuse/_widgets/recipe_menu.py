@@ -92,7 +92,8 @@ class RecipeMenu:
         view.output_box.value, view.grid.value = recipe.output, recipe.grid
         view.stack.state = {"smoothing": recipe.smoothing, "windows": recipe.windows}
         placed = " Its alignment is left out: here the layers' own transforms count." if recipe.ir_to_visible else ""
-        self._tell(f"Settings taken from {Path(path).name}.{placed}")
+        part = " Its region is left out: choose what to fuse." if recipe.region else ""
+        self._tell(f"Settings taken from {Path(path).name}.{placed}{part}")
 
     def reset(self, _: bool = False) -> None:
         """Put all settings but the layers and the method back to their defaults."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from .layer_regions import camera_of
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -40,6 +42,8 @@ class ViewerLink:
         napari has other colours.
     moved
         A layer that is looked at lies elsewhere, or has another size.
+    view_changed
+        The viewer shows another part of the world, or the shapes that are watched are others.
     """
 
     layers_changed = Signal()
@@ -47,11 +51,13 @@ class ViewerLink:
     data_changed = Signal()
     theme_changed = Signal()
     moved = Signal()
+    view_changed = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._watched: list[Layer] = []
         self._looked_at: list[Layer] = []
+        self._shapes: Layer | None = None
         self._attached = False
 
     def attach(self) -> None:
@@ -64,11 +70,14 @@ class ViewerLink:
             getattr(events, name).connect(self._on_layers)
         self._viewer.dims.events.current_step.connect(self._on_step)
         self._viewer.events.theme.connect(self._on_theme)
+        for emitter in self._view_events():
+            emitter.connect(self._on_view)
 
     def detach(self) -> None:
         """Stop listening, to the watched layers too."""
         self.watch(())
         self.look_at(())
+        self.watch_shapes(None)
         if not self._attached:
             return
         self._attached = False
@@ -77,6 +86,8 @@ class ViewerLink:
             getattr(events, name).disconnect(self._on_layers)
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         self._viewer.events.theme.disconnect(self._on_theme)
+        for emitter in self._view_events():
+            emitter.disconnect(self._on_view)
 
     def watch(self, layers: Iterable[Layer]) -> None:
         """Listen to the data of these layers, and of no others."""
@@ -98,6 +109,25 @@ class ViewerLink:
             for name in (*_PLACE_EVENTS, "data"):
                 getattr(layer.events, name).connect(self._on_moved)
 
+    def watch_shapes(self, layer: Layer | None) -> None:
+        """Listen to the shapes of this layer, to which of them is selected and where they lie, and to no others."""
+        if layer is self._shapes:
+            return
+        names = (*_PLACE_EVENTS, "data", "highlight")
+        if self._shapes is not None:
+            for name in names:
+                getattr(self._shapes.events, name).disconnect(self._on_view)
+        self._shapes = layer
+        if layer is not None:
+            for name in names:
+                getattr(layer.events, name).connect(self._on_view)
+
+    def _view_events(self) -> list[Any]:
+        camera, dims = camera_of(self._viewer).events, self._viewer.dims.events
+        canvas = getattr(self._viewer, "canvas", None)  # since napari 0.9
+        sizes = [canvas.events.size] if canvas is not None else []
+        return [camera.center, camera.zoom, dims.ndisplay, dims.order, *sizes]
+
     def _on_layers(self, _: Any = None) -> None:
         self.layers_changed.emit()
 
@@ -112,3 +142,6 @@ class ViewerLink:
 
     def _on_moved(self, _: Any = None) -> None:
         self.moved.emit()
+
+    def _on_view(self, _: Any = None) -> None:
+        self.view_changed.emit()

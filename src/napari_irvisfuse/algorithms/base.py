@@ -244,7 +244,7 @@ class FusionMethod(ABC, Generic[ParametersT, StateT]):
     baseline: ClassVar[bool] = False
     stride: ClassVar[int] = 1
     """Largest stride of its maps and steps: parts of an image begin on multiples of it."""
-    looks_everywhere: ClassVar[str] = ""
+    looks_everywhere: ClassVar[str] = "looks at the whole image"
     """What it does that needs the whole image, as the rest of a sentence, where :meth:`receptive_field` is None."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     parameters_type: ClassVar[type[Parameters]] = Parameters

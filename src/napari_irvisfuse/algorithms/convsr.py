@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +21,9 @@ from .base import Fusion, FusionMethod, Map, Parameters, option
 __all__ = ["ConvSR", "ConvSRParameters"]
 
 
+_WIDEST = 63  # pixels
+
+
 @dataclass(frozen=True)
 class ConvSRParameters(Parameters):
     """Parameters of the ConvSR fusion; defaults are the authors' for images of several sensors."""
@@ -27,7 +31,7 @@ class ConvSRParameters(Parameters):
     window: int = option(
         7,
         "Side of the window in which activity is averaged before the larger wins, odd.",
-        bounds=(1, 63),
+        bounds=(1, _WIDEST),
         step=2,
         live=True,
     )
@@ -83,6 +87,10 @@ class ConvSR(FusionMethod[ConvSRParameters, _Codes]):
         "multi-modal": {},
         "multi-focus": {"window": 19, "base_rule": "decision"},
     }
+
+    def halo(self, parameters: ConvSRParameters, weights: Path | None = None) -> int:
+        """Return what low-pass, filters and the widest window need; codes hang together farther, but loosely."""
+        return 32 + _WIDEST // 2
 
     def __init__(self, dictionary: torch.Tensor | None = None) -> None:
         self._own = dictionary

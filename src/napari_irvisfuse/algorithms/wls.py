@@ -16,7 +16,6 @@ from .base import Fusion, FusionMethod, Map, Parameters, option
 __all__ = ["WLS", "WLSParameters"]
 
 _SCALES = (2, 4, 8)
-_SMOOTH = 6  # where the Gaussian of the last level, and of the choice between details, is cut off
 _RANGE_SIGMA = 0.05
 _TINY = 1e-6
 
@@ -61,9 +60,8 @@ class WLS(FusionMethod[WLSParameters, _Layers]):
     looks_everywhere = "compares every grey level with all others of the image"
 
     def halo(self, parameters: WLSParameters, weights: Path | None = None) -> int:
-        """Return how far everything but the saliency reaches."""
-        decomposition = sum((3 + 2 * parameters.iterations) * scale for scale in _SCALES)
-        return decomposition + 2 * _SMOOTH  # the last level, and the choice between its details
+        """Return eight times the coarsest scale: what lies beyond changes nothing but the saliency."""
+        return 8 * _SCALES[-1]
 
     def analyse(self, ir: torch.Tensor, visible: torch.Tensor, parameters: WLSParameters, runtime: Runtime) -> _Layers:
         """Decompose both images and find what is salient in them (sections 3.1 and 3.2 of the paper)."""
@@ -78,7 +76,7 @@ class WLS(FusionMethod[WLSParameters, _Layers]):
                 runtime.step(number * parameters.iterations + iteration, steps, f"Decomposing, scale {scale}")
                 smooth = apply(smooth)
             layers.append(smooth)
-        layers.append(gaussian(layers[-1], 2, radius=_SMOOTH))
+        layers.append(gaussian(layers[-1], 2, radius=6))
         runtime.step(steps - 1, steps, "Finding what is salient")
         n = len(ir)
 
@@ -100,7 +98,7 @@ class WLS(FusionMethod[WLSParameters, _Layers]):
             runtime.check()
             chosen = (d1.abs() >= d2.abs()).to(d1.dtype)
             if level > 0:
-                chosen = gaussian(chosen, 2, radius=_SMOOTH, border="symmetric")
+                chosen = gaussian(chosen, 2, radius=6, border="symmetric")
             mixed = chosen * d1 + (1 - chosen) * d2
             if level > 0:
                 # (I + λA) d = M + λA·d₁ with A diagonal: a weighted mean of the mix and the visible detail

@@ -119,8 +119,8 @@ def fuse(
         str | None,
         typer.Option(
             metavar="TOP,LEFT,BOTTOM,RIGHT",
-            help="Only these pixels are fused and written, counted from 0, BOTTOM and RIGHT not included; a recipe's region"
-            " is undone by the word whole.",
+            help="Only these pixels are fused and written, counted from 0, BOTTOM and RIGHT not included."
+            " The word whole undoes a recipe's region.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
