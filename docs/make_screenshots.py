@@ -81,7 +81,6 @@ def pictures(demo: FuseDemo, folder: Path, prefix: str) -> None:
 
 def grids_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     """Take the picture of a pair as two cameras would give it: the infrared one smaller, turned, and seeing less."""
-    import numpy as np
 
     from napari_irvisfuse._widgets.fuse import FuseWidget
     from napari_irvisfuse.images.grids import inverse
@@ -249,6 +248,34 @@ def align_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     viewer.layers.selection.active = layers[1]
     viewer.reset_view()
     take(viewer, folder / f"{prefix}align.png")
+
+
+def regions_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of a pair that is fused inside a shape, and of what the current view gives."""
+
+    from napari_irvisfuse._widgets.fuse import FuseWidget
+    from napari_irvisfuse.samples.scene import colour_pair
+
+    ir, visible = colour_pair()
+    viewer = napari.Viewer(title="napari-irvisfuse")
+    viewer.window.resize(*size)
+    viewer.add_image(ir, name="infrared", rgb=False)
+    viewer.add_image(visible, name="visible", rgb=True)
+    height, width = visible.shape[:2]
+    corners = np.array([[0.3, 0.05], [0.3, 0.6], [0.95, 0.6], [0.95, 0.05]]) * (height, width)
+    shapes = viewer.add_shapes(
+        corners, shape_type="ellipse", name="here", face_color="transparent", edge_color="orange", edge_width=3
+    )
+    widget = FuseWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name="Fuse infrared and visible", area="right")
+    wait_until(lambda: widget.ready)
+    widget.choose("rdn", show="fused")
+    widget.view.region.box.value = "shape"
+    widget.run()
+    wait_until(lambda: len(viewer.layers) > 3 and not widget.running)
+    viewer.layers.selection.active = shapes
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}regions.png")
     viewer.close()
 
 
@@ -276,6 +303,7 @@ def main() -> None:
     thermal_picture(arguments.folder, (width, height), arguments.prefix)
     colour_picture(arguments.folder, (width, height), arguments.prefix)
     stack_picture(arguments.folder, (width, height), arguments.prefix)
+    regions_picture(arguments.folder, (width, height), arguments.prefix)
 
 
 if __name__ == "__main__":
