@@ -32,7 +32,7 @@ TOLERANCE = 0.016
 sets of aligned pairs, parts of the images are off by up to 8 of 640."""
 _BENT = 0.0055  # the same for what the best affine transform leaves, where parallax alone reaches 3 of 640
 _BENT_LEAST = 1.5  # but in no image fewer pixels than that
-_SURE = 0.35  # share of the parts that have to agree, or nothing can be said; two scenes have reached 0.25
+_SURE = 0.35  # share of the parts that have to agree, or nothing can be said: two different scenes have reached 0.26
 _SIZE = 320  # working size
 _PARTS = 9  # along the longer side
 _WINDOW, _REACH = 0.3, 0.15  # width of a part, and how far around it to look, as shares of the longer side
