@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import napari_irvisfuse as nif
@@ -44,6 +44,8 @@ def test_clipping_keeps_what_lies_in_the_image(top, left, bottom, right, shape):
 
 
 @given(inside(), st.integers(0, 60), st.sampled_from([1, 8, 16, 32]), st.sampled_from([1, 16]))
+@example((Region(0, 0, 1, 1), (1, 16)), 1, 1, 16)
+@example((Region(0, 15, 1, 16), (1, 16)), 1, 1, 16)
 def test_growing_stays_in_the_image_on_multiples_and_is_enough(given_region, by, multiple, least):
     region, (height, width) = given_region
     grown = region.grown(by, (height, width), multiple=multiple, least=least)

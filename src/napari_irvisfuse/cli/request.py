@@ -335,7 +335,7 @@ def parse_parameters(method: str, texts: Sequence[str]) -> dict[str, Any]:
         name = name.strip().replace("-", "_")
         if not equals:
             raise ParameterError(f"--param takes name=value; got {text!r}.")
-        if name == "preset":
+        if name == "preset" and name not in known:  # TransFusion has a parameter of that name
             raise ParameterError(f"A preset is chosen with --preset {value}.")
         # an unknown name goes on as it is: the method has the sentence for it
         values[name] = known[name].parse(value.strip()) if name in known else value

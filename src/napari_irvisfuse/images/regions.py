@@ -136,7 +136,7 @@ def parse_region(value: object) -> Region | None:
 
 
 def _grown(start: int, stop: int, by: int, length: int, multiple: int, least: int) -> tuple[int, int]:
-    missing = max(0, least - (stop - start + 2 * by))
-    start = max(0, (start - by - missing) // multiple * multiple)
-    stop = min(length, -(-(stop + by + missing) // multiple) * multiple)
-    return start, stop
+    start, stop = max(0, start - by), min(length, stop + by)
+    stop = min(length, max(stop, start + least))
+    start = max(0, min(start, stop - least))  # at the far border there is room on the near side only
+    return start // multiple * multiple, min(length, -(-stop // multiple) * multiple)
