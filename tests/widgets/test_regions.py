@@ -241,8 +241,8 @@ def viewer(monkeypatch):
 def make(qtbot):
     made = []
 
-    def make(viewer):
-        widget = FuseWidget(viewer)
+    def make(viewer, *, remember=False):
+        widget = FuseWidget(viewer, remember=remember)
         qtbot.addWidget(widget.native)
         qtbot.waitUntil(lambda: widget.ready, timeout=20_000)
         made.append(widget)
@@ -332,6 +332,18 @@ def test_a_live_parameter_is_answered_from_what_is_kept(make, viewer, qtbot, mon
     finish(widget, qtbot)
     monkeypatch.undo()
     assert_fused(fused(viewer), VIEW, covariance_window=9)
+
+
+def test_maps_of_a_part_are_computed_only_if_they_are_wanted(make, viewer, qtbot):
+    widget = make(viewer)
+    widget.view.region.box.value = "view"
+    widget.choose("cbf", show="fused")
+    run(widget, qtbot)
+    assert not widget.runs.outcome.result.maps
+    widget.choose("cbf", show="base and detail")
+    finish(widget, qtbot)
+    assert any(layer.name == "CBF (view) · IR detail" for layer in viewer.layers)
+    assert_fused(fused(viewer), VIEW)
 
 
 def test_a_part_that_does_not_follow_stays_and_its_parameters_live(make, viewer, qtbot):
@@ -464,10 +476,10 @@ def test_the_latest_view_wins_and_a_cancelled_one_is_not_tried_again(make, viewe
 
 
 def test_the_choice_is_remembered_and_reset(make, viewer, qtbot):
-    widget = make(viewer)
+    widget = make(viewer, remember=True)
     widget.view.region.box.value, widget.view.region.live_box.value = "view", False
     widget._save()
-    other = make(viewer)
+    other = make(viewer, remember=True)
     assert (other.view.region.kind, other.view.region.live_box.value) == ("view", False)
     other.recipes.reset()
     assert (other.view.region.kind, other.view.region.live_box.value) == ("whole", True)

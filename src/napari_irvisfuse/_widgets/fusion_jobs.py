@@ -84,6 +84,11 @@ class Request:
         return astuple(self.part.region) if self.part is not None else None
 
     @property
+    def with_maps(self) -> bool:
+        """Whether the maps are computed: of a part, which should be there at once, only if they become layers."""
+        return self.part is None or bool(self.maps)
+
+    @property
     def scene(self) -> tuple[Any, ...]:
         """What a session stands on: with another scene it is of no use."""
         planes = (self.ir_step[:-2], self.visible_step[:-2]) if self.frames == "this" else (self.frames, self.windows)
@@ -94,7 +99,8 @@ class Request:
     @property
     def key(self) -> tuple[Any, ...]:
         """What has to be equal for the results to be equal."""
-        return self.scene, self.part, self.method, dict(self.parameters), self.weights, self.output, self.smoothing
+        shown = self.part, self.with_maps
+        return self.scene, shown, self.method, dict(self.parameters), self.weights, self.output, self.smoothing
 
     def looks_like(self, other: Request) -> bool:
         """Tell whether both look at a part of the same layers in the same way: one result can become the other."""
@@ -300,6 +306,7 @@ def _fuse(session: FusionSession, request: Request, progress: Progress, cancelle
         weights=request.weights,
         region=request.part and request.part.region,
         inside=request.part and request.part.mask(),
+        maps=request.with_maps,
         output=request.output,
         progress=progress,
         cancelled=cancelled,

@@ -244,7 +244,8 @@ class FusionRuns:
             update_result(there, outcome.result)
             return
         self.said = _in_short(outcome)
-        if there and (request.method, request.output) != (before.method, before.output):
+        kinds = [(item.method, item.output, item.with_maps) for item in (request, before)]
+        if there and kinds[0] != kinds[1]:
             self._add(outcome, replace_old=True)  # layers of other kinds
         else:
             update_result(there, outcome.result, request.ir if outcome.result.grid == "ir" else request.visible)
@@ -281,7 +282,7 @@ class FusionRuns:
 
 def _is_live(session: FusionSession, request: Request) -> bool:
     region = request.part and request.part.region
-    return session.is_live(request.method, request.parameters, request.weights, region=region)
+    return session.is_live(request.method, request.parameters, request.weights, region=region, maps=request.with_maps)
 
 
 def _in_short(outcome: Outcome) -> str:
