@@ -11,8 +11,8 @@ ii   hot targets survive: inside the hottest 2 % of the infrared pixels the mean
 iii  F is better than the average by Qabf and FMI_w (rdn), or by Qabf, MI and VIF (transfusion);
 iv   (rdn) the mean SSIM sum is above that of the published JSR and CBF images of these pairs, where the data hold them.
 
-Gate iii is passed on a data set if it holds on six of seven pairs. Metrics are those of the profile ``zhang2022``, VIF
-of ``standard``. Without ``--set``, the data folder (``IRVISFUSE_DATA``, or else ``../shared/data`` beside this
+Gate iii is passed on a data set if it holds on six of seven pairs. Metrics are those of the profile ``zhang2022``, MI
+and VIF of ``standard``. Without ``--set``, the data folder (``IRVISFUSE_DATA``, or else ``../shared/data`` beside this
 repository) is searched for ``tno``, ``msrs``, ``roadscene`` and ``video/0111_1753``; --most limits the pairs of a set.
 """
 

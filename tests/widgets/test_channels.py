@@ -86,6 +86,12 @@ def test_the_level_stays_when_another_result_comes(plot: ChannelPlot) -> None:
     assert not plot.figure.axes
 
 
+def test_the_narrow_box_names_what_tells_levels_apart(plot: ChannelPlot) -> None:
+    plot.show_pairings(pairings(maps()))
+    box = plot.which_box.native
+    assert [box.itemText(number) for number in range(box.count())] == ["level 1", "level 2"]
+
+
 def test_a_bar_says_its_channel(plot: ChannelPlot) -> None:
     plot.show_pairings(pairings(maps()))
     plot.order_box.value = "ir"

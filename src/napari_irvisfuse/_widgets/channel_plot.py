@@ -42,7 +42,10 @@ class ChannelPlot(QWidget):
         self.canvas.setFixedHeight(_HEIGHT)
         self.canvas.mpl_connect("motion_notify_event", self._on_motion)
         self.which_box = ComboBox(choices=self._choices, tooltip="Which level of the network.")
-        self.order_box = ComboBox(choices=ORDERS, tooltip="In which order the channels stand.")
+        self.order_box = ComboBox(
+            choices=ORDERS,
+            tooltip="In which order the channels stand: by number, the largest first, or by infrared minus visible.",
+        )
         self.which_box.changed.connect(self._on_choice)
         self.order_box.changed.connect(self._on_choice)
         self.note = hint(" ")
@@ -76,7 +79,10 @@ class ChannelPlot(QWidget):
         self._draw()
 
     def _choices(self, _: Any = None) -> list[tuple[str, int]]:
-        return [(pairing.title, number) for number, pairing in enumerate(self._pairings)]
+        titles = [pairing.title for pairing in self._pairings]
+        if len({title.rpartition(", ")[0] for title in titles}) == 1:  # the box is narrow: only what tells them apart
+            titles = [title.rpartition(", ")[2] for title in titles]
+        return [(title, number) for number, title in enumerate(titles)]
 
     def _draw(self) -> None:
         """Draw anew: a matplotlib figure takes its colours when its parts are made."""

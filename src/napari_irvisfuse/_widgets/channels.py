@@ -17,10 +17,10 @@ __all__ = ["BY_CHANNEL", "ORDERS", "Pairing", "pairings"]
 _IR, _VISIBLE = "ir_", "visible_"
 BY_CHANNEL, _BY_IR, _BY_VISIBLE, _BY_DIFFERENCE = "channel", "ir", "visible", "difference"
 ORDERS = [
-    ("channel number", BY_CHANNEL),
-    ("infrared, largest first", _BY_IR),
-    ("visible, largest first", _BY_VISIBLE),
-    ("infrared minus visible", _BY_DIFFERENCE),
+    ("channel", BY_CHANNEL),
+    ("infrared", _BY_IR),
+    ("visible", _BY_VISIBLE),
+    ("difference", _BY_DIFFERENCE),
 ]
 
 

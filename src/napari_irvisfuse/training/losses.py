@@ -92,7 +92,7 @@ def mutual_information(first: torch.Tensor, second: torch.Tensor, bins: int = 32
     mutual information for multiresolution image registration, TIP 2000, so that the histogram changes smoothly with
     it; the marginals are the joint histogram's own. Values closer than that are not told apart: what a sample says of
     itself is up to a nat less than its entropy. The gradient goes through the smallest and the largest value too:
-    without, it is that of another quantity, and following it makes less of this one.
+    without, it is that of another quantity.
     """
     p, q = _assigned(first, bins), _assigned(second, bins)
     joint = p.transpose(1, 2) @ q / p.shape[1]
