@@ -20,7 +20,7 @@ FLOORS = {
     0: {"errors", "types"},
     1: {"networks", "weights", "images", "samples", "sparse", "tiling", "devices", "runtime", "maps"},
     2: {"algorithms", "metrics", "alignment"},
-    3: {"pipeline", "recipe", "stacks"},
+    3: {"pipeline", "recipe", "result", "session", "stacks"},
     4: {"batch", "training", "evaluation"},
     5: {"_widgets", "cli", "__init__"},  # the public face may be used by the people on the top floor only
 }

@@ -14,6 +14,7 @@ import torch
 
 import napari_irvisfuse as nif
 from napari_irvisfuse import pipeline
+from napari_irvisfuse import session as sessions
 from napari_irvisfuse.algorithms import _registry
 from napari_irvisfuse.algorithms.base import Fusion, FusionMethod, Map, Parameters, option
 from napari_irvisfuse.devices import Compute
@@ -128,7 +129,7 @@ def test_arrays_tensors_and_files_give_the_same(tmp_path):
 
 def test_the_residual_dense_network_is_what_one_gets():
     result = nif.fuse(image(), image(seed=1))
-    assert result.recipe.method == pipeline.DEFAULT_METHOD == "rdn"
+    assert result.recipe.method == sessions.DEFAULT_METHOD == "rdn"
     np.testing.assert_array_equal(result.fused, nif.fuse(image(), image(seed=1), "rdn").fused)
 
 
@@ -375,7 +376,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(fake):
 def test_a_gpu_with_too_little_memory_hands_over_to_the_cpu(fake, monkeypatch):
     """The meta device stands in for a GPU: it has tensors without memory."""
     gpu = Compute(torch.device("meta"), torch.float16, torch.float32, "a small GPU")
-    monkeypatch.setattr(pipeline, "choose", lambda device, precision: gpu)
+    monkeypatch.setattr(sessions, "choose", lambda device, precision: gpu)
     live = session()
     fake.failures["analyse"] = 2
     result = live.fuse("fake")

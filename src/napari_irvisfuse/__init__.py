@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from .maps import Map
     from .metrics import describe_metrics, evaluate, quality_maps
     from .metrics.base import MetricInfo
-    from .pipeline import FusionResult, FusionSession, fuse
+    from .pipeline import fuse
     from .recipe import Recipe
+    from .result import FusionResult
+    from .session import FusionSession
     from .stacks import fuse_stack, iter_fused, lazy_stack
     from .training import train
 
@@ -78,8 +80,8 @@ _HOME = {
     "AlignmentResult": "alignment.automatic",
     "Cancelled": "errors",
     "FusionError": "errors",
-    "FusionResult": "pipeline",
-    "FusionSession": "pipeline",
+    "FusionResult": "result",
+    "FusionSession": "session",
     "Grid": "images.grids",
     "ImagePair": "images.pair",
     "Map": "maps",

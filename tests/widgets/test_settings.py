@@ -11,7 +11,7 @@ import pytest
 from npe2 import PluginManifest
 
 from napari_irvisfuse._widgets.settings import load, preference, save
-from napari_irvisfuse.pipeline import DEFAULT_METHOD
+from napari_irvisfuse.session import DEFAULT_METHOD
 
 MANIFEST = Path(sys.modules["napari_irvisfuse"].__path__[0]) / "napari.yaml"
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from napari_irvisfuse.images.pair import Output
     from napari_irvisfuse.images.placement import GridChoice, PlacementSpec
     from napari_irvisfuse.images.ranges import Windows, WindowSpec
-    from napari_irvisfuse.pipeline import FusionResult, FusionSession
+    from napari_irvisfuse.result import FusionResult
+    from napari_irvisfuse.session import FusionSession
     from napari_irvisfuse.stacks import FusionStack
     from napari_irvisfuse.types import Cancel, Progress
 
@@ -152,7 +153,7 @@ def load_catalogue(progress: Progress, cancelled: Cancel) -> Catalogue:
     progress(0, 0, "Loading methods")
     from napari_irvisfuse.algorithms import methods
     from napari_irvisfuse.devices import available_devices
-    from napari_irvisfuse.pipeline import DEFAULT_METHOD
+    from napari_irvisfuse.session import DEFAULT_METHOD
 
     return Catalogue(methods(), DEFAULT_METHOD, tuple(available_devices()))
 
@@ -185,7 +186,7 @@ def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
     """Read the layers and fuse them: the displayed frame, all, or those that will be shown."""
     if request.frames != "this":
         return _run_stack(request, progress, cancelled)
-    from napari_irvisfuse.pipeline import FusionSession
+    from napari_irvisfuse.session import FusionSession
 
     start = time.perf_counter()
     progress(0, 0, "Reading the layers")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from qtpy.QtWidgets import QWidget
 
-    from napari_irvisfuse.pipeline import FusionSession
+    from napari_irvisfuse.session import FusionSession
 
     from .fusion_jobs import Outcome, Request, Wanted
     from .shown_frames import ShownFrames

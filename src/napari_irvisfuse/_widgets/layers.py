@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_irvisfuse.images.regions import Region
     from napari_irvisfuse.maps import Map
-    from napari_irvisfuse.pipeline import FusionResult
+    from napari_irvisfuse.result import FusionResult
 
 __all__ = [
     "TAG",

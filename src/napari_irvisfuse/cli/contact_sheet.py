@@ -12,7 +12,7 @@ import numpy.typing as npt
 import napari_irvisfuse as nif
 from napari_irvisfuse.images.ranges import WindowSpec, resolve_window
 from napari_irvisfuse.maps import Map
-from napari_irvisfuse.pipeline import FusionResult
+from napari_irvisfuse.result import FusionResult
 
 from .colormaps import Coloured, colourise
 from .sheet import MARGIN, Block, Cell, Sheet

@@ -62,7 +62,7 @@ def demo(
         raise DeviceError(obstacle)
     opens = viewer if viewer is not None else obstacle is None and output is None
 
-    from napari_irvisfuse.pipeline import DEFAULT_METHOD
+    from napari_irvisfuse.session import DEFAULT_METHOD
 
     from .demo_files import DemoFiles
 

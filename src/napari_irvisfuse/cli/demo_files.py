@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 import napari_irvisfuse as nif
 from napari_irvisfuse.errors import OutputError
 from napari_irvisfuse.images.files import write_atomically
-from napari_irvisfuse.pipeline import FusionResult
+from napari_irvisfuse.result import FusionResult
 
 from .contact_sheet import contact_sheet
 

@@ -21,8 +21,9 @@ from napari_irvisfuse.images.pair import check_output_rule
 from napari_irvisfuse.images.placement import FIT, check_grid
 from napari_irvisfuse.images.radiometric import infrared_unit, is_radiometric, read_infrared
 from napari_irvisfuse.images.scale import Scale, read_scale
-from napari_irvisfuse.pipeline import DEFAULT_METHOD, FusionResult
 from napari_irvisfuse.recipe import Recipe
+from napari_irvisfuse.result import FusionResult
+from napari_irvisfuse.session import DEFAULT_METHOD
 from napari_irvisfuse.types import Cancel, Progress
 
 __all__ = ["Choices", "Report", "Request", "Targets", "other_weights", "parse_parameters"]

@@ -17,8 +17,8 @@ from napari_irvisfuse.errors import Cancelled, ImageError, OutputError, Paramete
 from napari_irvisfuse.images.files import write_atomically
 from napari_irvisfuse.images.frames import parse_frames
 from napari_irvisfuse.images.stack_files import StackWriter, check_stack_output, open_writer
-from napari_irvisfuse.pipeline import FusionResult
 from napari_irvisfuse.recipe import Recipe
+from napari_irvisfuse.result import FusionResult
 from napari_irvisfuse.stacks import FusionStack
 from napari_irvisfuse.types import Cancel, Progress
 

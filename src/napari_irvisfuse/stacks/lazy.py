@@ -18,7 +18,8 @@ from napari_irvisfuse.images.frames import Index
 from napari_irvisfuse.images.pair import Output, check_output_rule
 from napari_irvisfuse.images.placement import GridChoice
 from napari_irvisfuse.images.ranges import Windows, WindowSpec
-from napari_irvisfuse.pipeline import DEFAULT_METHOD, FusionResult
+from napari_irvisfuse.result import FusionResult
+from napari_irvisfuse.session import DEFAULT_METHOD
 from napari_irvisfuse.types import Cancel, Progress
 
 from .session import FusionStack

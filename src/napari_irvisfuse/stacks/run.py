@@ -19,7 +19,8 @@ from napari_irvisfuse.images.placement import GridChoice
 from napari_irvisfuse.images.ranges import Windows, WindowSpec
 from napari_irvisfuse.images.temporal import check_smoothing
 from napari_irvisfuse.maps import Map
-from napari_irvisfuse.pipeline import DEFAULT_METHOD, FusionResult
+from napari_irvisfuse.result import FusionResult
+from napari_irvisfuse.session import DEFAULT_METHOD
 from napari_irvisfuse.types import Cancel, Progress
 
 from .session import FusionStack, MapChoice

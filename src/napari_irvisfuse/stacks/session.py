@@ -26,7 +26,8 @@ from napari_irvisfuse.images.ranges import (
     shared_window,
 )
 from napari_irvisfuse.images.temporal import TemporalSmoother, check_smoothing
-from napari_irvisfuse.pipeline import DEFAULT_METHOD, FusionResult, FusionSession
+from napari_irvisfuse.result import FusionResult
+from napari_irvisfuse.session import DEFAULT_METHOD, FusionSession
 from napari_irvisfuse.types import Cancel, Progress
 
 __all__ = ["FusionStack", "MapChoice"]
