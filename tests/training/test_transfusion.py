@@ -11,10 +11,16 @@ import torch
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.errors import Cancelled, ImageError, ParameterError, TrainingError, WeightsError
+from napari_irvisfuse.images.weight_blocks import sobel
 from napari_irvisfuse.networks.transfusion import TransFusion
 from napari_irvisfuse.training.losses import ms_ssim
 from napari_irvisfuse.training.task import Context
-from napari_irvisfuse.training.transfusion import FusionStage, ReconstructionStage, TransFusionTraining
+from napari_irvisfuse.training.transfusion import (
+    FusionStage,
+    ReconstructionStage,
+    TransFusionTraining,
+    _stronger_gradient,
+)
 from napari_irvisfuse.weights import store
 
 QUICK: dict[str, Any] = {
@@ -140,6 +146,30 @@ def test_stage_2_terms_as_specified():
     assert float(alone["loss"]) == pytest.approx(float(400 * intensity + structure), rel=1e-3)
 
 
+def test_the_gradient_term_asks_for_the_stronger_source_s_edge():
+    """An edge in one image alone is wanted in full and with its sign; where both have it, the stronger one's."""
+    ir, visible = torch.zeros(1, 1, 36, 40), torch.zeros(1, 1, 36, 40)
+    ir[..., 10:] = 0.4
+    visible[..., 10:] = -0.2
+    visible[..., 30:] = 0.8
+    wanted = torch.zeros(1, 1, 36, 40)
+    wanted[..., 10:], wanted[..., 30:] = 0.4, 1.4
+    stronger = _stronger_gradient(ir, visible)
+    torch.testing.assert_close(stronger, sobel(wanted))
+    torch.testing.assert_close(_stronger_gradient(visible, ir), stronger)
+
+
+def test_the_gradient_term_counts_as_told():
+    task, both = FusionStage(), images()
+    network = built(ReconstructionStage())
+    with torch.no_grad():
+        without, with_it = (
+            task.losses(network, both, TransFusionTraining(gradient_weight=weight), context()) for weight in (0, 3)
+        )
+    assert float(with_it["gradient"]) == float(without["gradient"]) > 0
+    assert float(with_it["loss"] - without["loss"]) == pytest.approx(3 * float(without["gradient"]), rel=1e-4)
+
+
 def test_the_mutual_information_alone_teaches():
     """What the published code detaches: with nothing else in the loss, the fusion blocks have a gradient."""
     task = FusionStage()
@@ -245,8 +275,8 @@ def test_refusals(pairs, encoder, trained, tmp_path):
         nif.train("transfusion", None, None, tmp_path / "a", images=pairs[0], encoder=encoder, **QUICK)
     with pytest.raises(ParameterError, match="one stage"):
         nif.train("rdn", *pairs, tmp_path / "a", images=pairs[0], **QUICK)
-    with pytest.raises(ParameterError, match="no parameter 'gradient_weight'"):
-        nif.train("transfusion", *pairs, tmp_path / "a", encoder=encoder, gradient_weight=1, **QUICK)
+    with pytest.raises(ParameterError, match="no parameter 'texture_weights'"):
+        nif.train("transfusion", *pairs, tmp_path / "a", encoder=encoder, texture_weights="half", **QUICK)
     with pytest.raises(WeightsError, match="does not fit this network"):
         nif.train("transfusion", *pairs, tmp_path / "a", stage="2", start=trained.weights, preset="full", **QUICK)
     assert not (tmp_path / "a").exists()
