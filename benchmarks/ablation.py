@@ -36,6 +36,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "without mutual information": {"information_weight": 0.0},
         "without guidance": {"guidance": "none"},
         "without either": {"information_weight": 0.0, "guidance": "none"},
+        "without the gradient term": {"gradient_weight": 0.0},
     },
 }
 METRICS = {

@@ -132,7 +132,7 @@ def test_stage_2_terms_as_specified():
     task = FusionStage()
     network, both = built(ReconstructionStage()), images()
     network.requires_grad_(False)
-    parameters = TransFusionTraining(intensity_weight=50, information_weight=20)
+    parameters = TransFusionTraining(intensity_weight=50, information_weight=20, gradient_weight=0)
     found = task.losses(network, both, parameters, context())
     ir, visible = both[:, :1], both[:, 1:]
     fused = network(ir, visible)
@@ -143,7 +143,8 @@ def test_stage_2_terms_as_specified():
     rest = found["loss"] - 50 * intensity - structure
     assert float(rest) == pytest.approx(20 / float(found["information"]), rel=0.2)  # a mean of quotients
     alone = task.losses(network, both, TransFusionTraining(information_weight=0), context())
-    assert float(alone["loss"]) == pytest.approx(float(400 * intensity + structure), rel=1e-3)
+    gradient = 2 * found["gradient"]
+    assert float(alone["loss"]) == pytest.approx(float(400 * intensity + structure + gradient), rel=1e-3)
 
 
 def test_the_gradient_term_asks_for_the_stronger_source_s_edge():
@@ -175,7 +176,7 @@ def test_the_mutual_information_alone_teaches():
     task = FusionStage()
     network, both = built(ReconstructionStage()).requires_grad_(False), images()
     network.fusion.requires_grad_()
-    parameters = TransFusionTraining(intensity_weight=0, information_weight=100)
+    parameters = TransFusionTraining(intensity_weight=0, information_weight=100, gradient_weight=0)
     found = task.losses(network, both, parameters, context())
     (found["loss"] - found["structure"]).backward()
     for level in (network.fusion[0], network.fusion[-1]):

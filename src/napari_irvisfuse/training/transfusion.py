@@ -45,8 +45,8 @@ class TransFusionTraining(TrainingParameters):
         bounds=(0, 10_000),
     )
     gradient_weight: float = option(
-        0.0,
-        "Stage 2: factor on the difference to the stronger of both gradients; not as published, where fine detail "
+        2.0,
+        "Stage 2: factor on the difference to the stronger of both gradients; 0 as published, where fine detail "
         "has little weight: the finest scale of MS-SSIM counts least.",
         bounds=(0, 10_000),
     )
