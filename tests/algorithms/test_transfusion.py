@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.ndimage import gaussian_filter
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.algorithms import get_method
@@ -74,8 +75,8 @@ def _fuse(weights: Path, ir, visible, precision: str = "float32", **options: Any
 
 
 def test_every_preset_has_weights_of_its_own() -> None:
-    assert METHOD.weights_name(METHOD.parameters()) == "transfusion"
-    assert METHOD.weights_name(METHOD.parameters(preset="compact")) == "transfusion-compact"
+    assert METHOD.weights_name(METHOD.parameters()) == "transfusion-compact"
+    assert METHOD.weights_name(METHOD.parameters(preset="full")) == "transfusion"
     with pytest.raises(ParameterError, match="preset takes one of compact, full; got 'huge'"):
         METHOD.parameters(preset="huge")
     with pytest.raises(ParameterError, match="guidance takes one of paper, none"):
@@ -290,11 +291,29 @@ def test_real_pairs_stay_finite(data_dir: Path, compact: Path, number: int) -> N
         assert not torch.allclose(_fuse(compact, *pair).fused, fused, atol=1e-3)
 
 
-@pytest.mark.parametrize("preset", ["full", "compact"])
-def test_without_weights_it_says_how_to_come_by_them(preset: str) -> None:
+def test_without_weights_it_says_how_to_come_by_them() -> None:
     image = np.zeros((32, 32), np.uint8)
     with pytest.raises(WeightsError, match=r"choose a weights file of your own.* or train it with irvisfuse train"):
-        nif.fuse(image, image, "transfusion", preset=preset, device="cpu")
+        nif.fuse(image, image, "transfusion", preset="full", device="cpu")
+
+
+def test_the_shipped_weights_fuse_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of the box: both structures are in it, the hot disc is bright, and equal images come back as they were."""
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("nothing is fetched"))
+    rng = np.random.default_rng(0)
+    visible = gaussian_filter(rng.standard_normal((96, 128)), 3)
+    visible = np.clip(0.4 + 0.1 * visible / visible.std(), 0, 1).astype(np.float32)
+    rows, columns = np.mgrid[:96, :128]
+    disc = np.hypot(rows - 48, columns - 30) < 12
+    ir = np.where(disc, 0.95, 0.15).astype(np.float32)
+    options: dict[str, Any] = {"device": "cpu", "ir_window": (0, 1), "visible_window": (0, 1)}
+    result = nif.fuse(ir, visible, "transfusion", **options)
+    assert result.recipe.weights == "transfusion-compact"
+    assert result.fused[disc].mean() > 0.85
+    elsewhere = np.hypot(rows - 48, columns - 30) > 20
+    assert np.corrcoef(result.fused[elsewhere], visible[elsewhere])[0, 1] > 0.9
+    same = nif.fuse(visible, visible, "transfusion", **options).fused
+    assert np.corrcoef(same.ravel(), visible.ravel())[0, 1] > 0.97
 
 
 def test_a_region_has_the_whole_images_map_pixels(compact: Path) -> None:

@@ -33,8 +33,8 @@ class TransFusionParameters(Parameters):
     """Parameters of TransFusion: which network, and how it attends."""
 
     preset: str = option(
-        "full",
-        "The network: full is the paper's, compact a small one of the same design.",
+        "compact",
+        "The network: compact is a small one, a part of this package; full is the paper's and needs a weights file.",
         choices=tuple(PRESETS),
         title="network",
     )

@@ -33,7 +33,7 @@ EXAMPLES = """Examples:
 - `irvisfuse train transfusion --stage 1 --images photographs -o training -p steps=20000`
 - `irvisfuse train transfusion --stage 2 --ir ir --vis vi -o training`
 - `irvisfuse train transfusion --preset full --ir ir --vis vi -o paper -p crop=256 -p learning_rate=1e-5 -p steps=50000`
-- `irvisfuse fuse ir.png visible.png -o fused.png --method transfusion -p preset=compact --weights weights.safetensors`
+- `irvisfuse fuse ir.png visible.png -o fused.png --method transfusion --weights training/stage-2/weights.safetensors`
 """
 
 _DATA, _HOW = "Images", "Training"

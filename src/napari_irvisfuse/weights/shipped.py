@@ -52,4 +52,12 @@ SHIPPED = (
         size_bytes=832_740,
         licence=_LICENCE,
     ),
+    ShippedWeights(
+        name="transfusion-compact",
+        network="transfusion",
+        title="TransFusion, compact",
+        sha256="af42d8b40f98bfc9c8592b8b119696a16100f2e2040bbaed7bd48e023df27a34",
+        size_bytes=6_246_332,
+        licence=_LICENCE,
+    ),
 )

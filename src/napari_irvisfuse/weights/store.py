@@ -47,8 +47,6 @@ _BACKBONES = (
 _NOBODYS = {
     "transfusion": "Nobody has published weights for the full TransFusion network: choose a weights file of your own or"
     " the authors', or train it with irvisfuse train transfusion --preset full.",
-    "transfusion-compact": "No weights for the compact TransFusion network are in this package yet: choose a weights file"
-    " of your own, or train it with irvisfuse train transfusion.",
 }
 """Weights that a method asks for and that only its user can have; what to tell who has none."""
 _LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms ask for non-commercial research use"
