@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .recipe import Recipe
     from .result import FusionResult
     from .session import FusionSession
-    from .stacks import fuse_stack, iter_fused, lazy_stack
+    from .stacks import fuse_stack, iter_fused, lazy_stack, stack_window
     from .training import train
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "read_alignment",
     "read_image",
     "read_radiometric",
+    "stack_window",
     "train",
     "write_alignment",
     "write_image",
@@ -108,6 +109,7 @@ _HOME = {
     "read_alignment": "images.alignment_files",
     "read_image": "images.files",
     "read_radiometric": "images.radiometric",
+    "stack_window": "stacks",
     "train": "training",
     "write_alignment": "images.alignment_files",
     "write_image": "images.files",

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from .algorithms import get_method
-from .errors import ParameterError
 from .images.frames import is_stack
 from .images.pair import Output, check_output_rule
 from .images.pair_source import PairSource
@@ -119,12 +118,11 @@ def fuse(
     if is_stack(ir) or is_stack(visible):
         from .stacks import fuse_stack
 
-        if wanted is not None:
-            raise ParameterError("Regions are of single images: fuse one frame, or crop the stack.")
         return fuse_stack(
             ir,
             visible,
             method,
+            region=wanted,
             frames=frames,
             smoothing=smoothing,
             ir_window=ir_window,

@@ -93,7 +93,7 @@ class FusionSession:
         inside: npt.NDArray[np.bool_] | None = None,
         output: Output = "visible",
         maps: bool = True,
-        finish: Callable[[FloatArray], FloatArray] | None = None,
+        finish: Callable[[FloatArray, ImagePair], FloatArray] | None = None,
         progress: Progress | None = None,
         cancelled: Cancel | None = None,
         **parameters: Any,
@@ -101,8 +101,8 @@ class FusionSession:
         """Fuse the pair; arguments as for :func:`fuse`.
 
         ``inside``, bool of the region's shape, is False where the visible image should stay as it is. ``finish`` may
-        change the fused luma ``(H, W)``, still as the method left it, before colour and data type come back: smoothing
-        over time for one.
+        change the fused luma ``(H, W)`` of a pair, still as the method left it, before colour and data type come back:
+        smoothing over time for one.
         """
         check_output_rule(output)
         wanted = parse_region(region)
@@ -127,7 +127,7 @@ class FusionSession:
             runtime.step(1, 1, "Done")
             part = shown.within(seen)
             pair, luma = self._part.cut(part), _to_array(fusion.fused)[part.slices]
-            fused = pair.restore(luma if finish is None else finish(luma), output, inside=inside)
+            fused = pair.restore(luma if finish is None else finish(luma, pair), output, inside=inside)
             found = {name: _map_to_array(item, part) for name, item in fusion.maps.items()} if maps else {}
         partly = () if seen.shape == self.pair.shape else _partly_seen(chosen, checked, runtime, halo)
 

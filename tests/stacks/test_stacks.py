@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import inspect
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import napari_irvisfuse as nif
+from napari_irvisfuse.algorithms import get_method
 from napari_irvisfuse.errors import AlignmentError, Cancelled, ImageError, ParameterError
 from napari_irvisfuse.images.ranges import Window
 from napari_irvisfuse.maps import Map
-from napari_irvisfuse.stacks import FusionStack, LazyFusion
+from napari_irvisfuse.stacks import FusionStack, LazyFusion, StackOptions, stack_window
 
 HEIGHT, WIDTH = 17, 22
 COLOURS = {"grey": (), "rgb": (3,), "rgba": (4,)}
@@ -239,20 +241,76 @@ def test_mistakes_are_refused_before_anything_is_read():
         def __getitem__(self, index):
             raise AssertionError("read")
 
-    for options in ({"windows": "each"}, {"nonsense": 1}, {"ir_window": "wide"}, {"output": "red"}):
-        with pytest.raises(ParameterError):
-            nif.lazy_stack(Untouchable(), Untouchable(), "average", **options)
     for options in (
         {"smoothing": 1.5},
         {"windows": "each"},
         {"nonsense": 1},
         {"ir_window": "wide"},
         {"output": "red"},
+        {"grid": "square"},
+        {"region": "1,2"},
     ):
-        with pytest.raises(ParameterError):
-            nif.fuse_stack(Untouchable(), Untouchable(), "average", **options)
-        with pytest.raises(ParameterError):
-            nif.fuse(Untouchable(), Untouchable(), "average", **options)
+        for function in (nif.fuse, nif.fuse_stack, nif.iter_fused, nif.lazy_stack):
+            with pytest.raises(ParameterError):
+                function(Untouchable(), Untouchable(), "average", **options)
+    with pytest.raises(ParameterError, match="cannot be smoothed"):
+        nif.lazy_stack(Untouchable(), Untouchable(), "average", smoothing=0.5)
+    with pytest.raises(ParameterError, match="for maps use fuse_stack"):
+        nif.lazy_stack(Untouchable(), Untouchable(), "average", maps=True)
+
+
+def test_signatures_name_every_option_with_its_default():
+    names = {item.name for item in fields(StackOptions)} - {"parameters"}
+    for function in (nif.fuse_stack, nif.iter_fused, nif.lazy_stack):
+        found = inspect.signature(function).parameters
+        assert names <= set(found)
+        assert (found["method"].default, found["grid"].default) == ("rdn", "visible")
+        assert found["frames"].kind is inspect.Parameter.KEYWORD_ONLY
+        assert found["parameters"].kind is inspect.Parameter.VAR_KEYWORD
+
+
+@pytest.mark.parametrize("windows", ["shared", "frame"])
+def test_a_region_of_every_frame_is_that_region_of_the_whole(windows):
+    ir, visible = images((3,), "uint16", seed=1), images((3,), "uint16", "rgb")
+    options = {"windows": windows, "maps": ["chosen"]}
+    whole = nif.fuse(ir, visible, "max", **options)
+    part = nif.fuse(ir, visible, "max", region=(2, 3, 99, 19), **options)
+    assert part.region == nif.Region(2, 3, HEIGHT, 19)
+    np.testing.assert_array_equal(part.fused, whole.fused[:, 2:, 3:19])
+    np.testing.assert_array_equal(part.maps["chosen"].data, whole.maps["chosen"].data[:, 2:, 3:19])
+    again = nif.fuse(ir, visible, **part.recipe.arguments())
+    np.testing.assert_array_equal(again.fused, part.fused)
+    inside = np.zeros(part.fused.shape[1:3], np.bool_)
+    inside[4:, 5:] = True
+    masked = nif.fuse_stack(ir, visible, "max", region=(2, 3, 99, 19), inside=inside, windows=windows).fused
+    np.testing.assert_array_equal(masked, np.where(inside[..., None], part.fused, visible[:, 2:, 3:19]))
+    pytest.importorskip("dask.array")
+    lazy = nif.lazy_stack(ir, visible, "max", region=(2, 3, 99, 19), windows=windows)
+    assert lazy.shape == part.fused.shape
+    np.testing.assert_array_equal(lazy.compute(), part.fused)
+
+
+def test_smoothing_a_region_is_smoothing_a_film_of_it():
+    ir, visible = images((3,), "uint8", seed=1), images((3,), "uint8")
+    part = nif.fuse(ir, visible, "average", region=(0, 0, 16, 18), smoothing=0.8)
+    cropped = nif.fuse(ir[:, :16, :18], visible[:, :16, :18], "average", smoothing=0.8)
+    np.testing.assert_array_equal(part.fused, cropped.fused)
+
+
+@pytest.mark.parametrize("spec", ["auto", "percentile", (100.0, 4000.0)])
+def test_one_frame_with_the_window_of_its_stack_is_that_of_the_stack(spec):
+    ir, visible = images((2, 4), "uint16", seed=1), images((4,), "float32", "rgb")
+    result = nif.fuse(ir, visible, "wls", ir_window=spec, visible_window=spec)
+    windows = {"ir_window": stack_window(ir, spec), "visible_window": stack_window(visible, spec, "visible")}
+    assert (result.ir_window, result.visible_window) == tuple(windows.values())
+    np.testing.assert_array_equal(nif.fuse(ir[1, 2], visible[2], "wls", **windows).fused, result.fused[1, 2])
+
+
+def test_windows_are_of_the_frames_that_are_fused():
+    ir, visible = images((4,), "uint16", seed=1), images((), "uint16")
+    result = nif.fuse(ir, visible, "average", frames=[0, 1])
+    assert result.ir_window == stack_window(ir[:2])
+    assert result.visible_window == stack_window(visible, role="visible")
 
 
 def test_maps_are_saved_as_stacks_and_tables(tmp_path):
@@ -309,8 +367,8 @@ def test_the_cache_is_bounded_and_keeps_what_was_seen_last(asked, room):
             computed.append(index[0])
             return super().fuse(index, *args, **options)
 
-    stack = Counting(images((6,), seed=1), images((6,)))
-    lazy = LazyFusion(stack, "average", cache_mib=room * HEIGHT * WIDTH / 2**20)
+    stack = Counting(images((6,), seed=1), images((6,)), StackOptions("average"))
+    lazy = LazyFusion(stack, cache_mib=room * HEIGHT * WIDTH / 2**20)
     recent: list[int] = []
     for number in asked:
         before = len(computed)
@@ -321,10 +379,31 @@ def test_the_cache_is_bounded_and_keeps_what_was_seen_last(asked, room):
         assert sorted(lazy._kept) == [(n,) for n in sorted(recent)]
 
 
+def test_a_change_of_live_parameters_computes_no_analysis_again(monkeypatch):
+    lazy = LazyFusion(FusionStack(images((3,), seed=1), images((3,)), StackOptions("wls")), maps=["base"])
+    before = lazy.fuse((1,))
+    assert before.maps
+    assert {item.group for item in before.maps.values()} == {"base"}
+    assert lazy.kept_bytes == before.fused.nbytes + sum(item.data.nbytes for item in before.maps.values())
+    method = get_method("wls")
+    live, other = ({name: value} for name, value in (("detail_gain", 2.0), ("iterations", 2)))
+    changed = lazy.changed(parameters=live)
+    assert lazy.is_live("wls", live)
+    assert not lazy.is_live("wls", other)
+    assert not lazy.is_live("wls", live, region=(0, 0, 16, 16))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(method), "analyse", lambda *_: pytest.fail("analysed again"))
+        found = changed.fuse((1,)).fused
+    expected = nif.fuse_stack(images((3,), seed=1), images((3,)), "wls", **live).fused
+    np.testing.assert_array_equal(found, expected[1])
+    np.testing.assert_array_equal(changed[(2,)], expected[2])  # and what was kept is not taken for it
+    np.testing.assert_array_equal(lazy[(1,)], before.fused)
+
+
 def test_threads_share_the_work_and_the_cache():
     from concurrent.futures import ThreadPoolExecutor
 
-    lazy = LazyFusion(FusionStack(images((4,), seed=1), images((4,))), "wls")
+    lazy = LazyFusion(FusionStack(images((4,), seed=1), images((4,)), StackOptions("wls")))
     expected = nif.fuse_stack(images((4,), seed=1), images((4,)), "wls").fused
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda t: lazy[(t % 4,)], range(16)))

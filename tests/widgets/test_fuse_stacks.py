@@ -19,7 +19,7 @@ from napari_irvisfuse._widgets.fuse import FuseWidget
 from napari_irvisfuse._widgets.layer_stacks import problem_with_stacks
 from napari_irvisfuse._widgets.shown_frames import ShownFrames
 from napari_irvisfuse.algorithms import base
-from napari_irvisfuse.stacks import FusionStack, LazyFusion
+from napari_irvisfuse.stacks import FusionStack, LazyFusion, StackOptions
 
 TAG = "irvisfuse"
 SIZE = (24, 32)
@@ -406,7 +406,7 @@ def test_without_the_widget_the_numbers_are_still_true(widget, viewer, qtbot):
 
 
 def shown_frames() -> tuple[ShownFrames, np.ndarray]:
-    fusion = LazyFusion(FusionStack(*films(), device="cpu"), "slow")
+    fusion = LazyFusion(FusionStack(*films(), StackOptions("slow", device="cpu")))
     return ShownFrames(fusion, (1,)), expected()
 
 

@@ -21,7 +21,7 @@ from .layers import displayed_step, maps_of, place_layers, problem_with
 from .qt_parts import single_shot
 from .recipe_menu import RecipeMenu
 from .region_choice import WHOLE
-from .stack_choice import THIS
+from .stack_choice import ALL, THIS
 from .viewer_link import ViewerLink
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class FuseWidget(Container):
 
     def _catch_up(self) -> None:
         """Bring the result up to date, as far as it follows; a part that does not follow stays where it was fused."""
-        live = self.view.region.live
+        live = self.view.region.live and self.view.stack.frames != ALL
         self.runs.follow(self._request(self._part if live else self._part_shown), live=live)
 
     def _part(self, layer: Image) -> Part | None:
@@ -243,8 +243,6 @@ class FuseWidget(Container):
     def _problem_with_part(self) -> str:
         if self.view.region.kind == WHOLE:
             return ""
-        if self.view.stack.frames != THIS:
-            return "Several frames are fused whole: choose this frame, or the whole image."
         ir, visible = self.view.layers.ir, self.view.layers.visible
         assert ir is not None
         assert visible is not None
@@ -282,6 +280,7 @@ class FuseWidget(Container):
         self.view.run_bar.run_asked.connect(self.run)
         self.view.run_bar.cancel_asked.connect(self.cancel)
         self.runs.added.connect(self._on_added)
+        self.runs.missed.connect(self._follow_soon)
         self.runs.finished.connect(self._on_finished)
         self._link.layers_changed.connect(self._on_layers_changed)
         self._link.step_changed.connect(self._on_step_changed)

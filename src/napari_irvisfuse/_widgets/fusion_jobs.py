@@ -5,37 +5,35 @@ torch is imported here and nowhere earlier, inside the functions: it takes secon
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from napari_irvisfuse.recipe import Recipe
-
-from .layer_stacks import frames_of
+from .fusion_request import Outcome, Request, SharedWindows
 from .layers import source_from_layers
-from .shown_frames import ShownFrames
+from .stack_jobs import Wanted, find_windows, run_stack, show, show_first
 
 if TYPE_CHECKING:
-    from napari.layers import Image
-
     from napari_irvisfuse.algorithms.base import MethodInfo
-    from napari_irvisfuse.images.frames import Index
-    from napari_irvisfuse.images.pair import Output
-    from napari_irvisfuse.images.placement import GridChoice, PlacementSpec
-    from napari_irvisfuse.images.ranges import Windows, WindowSpec
     from napari_irvisfuse.result import FusionResult
     from napari_irvisfuse.session import FusionSession
-    from napari_irvisfuse.stacks import FusionStack
+    from napari_irvisfuse.stacks import LazyFusion
     from napari_irvisfuse.types import Cancel, Progress
 
-    from .layer_regions import Part
-
-__all__ = ["Catalogue", "Facts", "Outcome", "Request", "Wanted", "follow", "load_catalogue", "look_up", "run", "show"]
-
-
-Wanted: TypeAlias = "tuple[ShownFrames, tuple[Index, ...]]"
+__all__ = [
+    "Catalogue",
+    "Facts",
+    "Outcome",
+    "Request",
+    "SharedWindows",
+    "Wanted",
+    "follow",
+    "load_catalogue",
+    "look_up",
+    "run",
+    "show",
+]
 
 
 @dataclass(frozen=True)
@@ -53,99 +51,6 @@ class Facts:
 
     device: str
     weights: str
-
-
-@dataclass(frozen=True)
-class Request:
-    """Everything that decides a result, as the widget shows it when Run is pressed."""
-
-    ir: Image
-    visible: Image
-    ir_step: tuple[int, ...]
-    visible_step: tuple[int, ...]
-    method: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    weights: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    ir_window: WindowSpec = "auto"
-    visible_window: WindowSpec = "auto"
-    ir_to_visible: PlacementSpec = None
-    grid: GridChoice = "visible"
-    output: Output = "visible"
-    frames: str = "this"
-    smoothing: float = 0.0
-    windows: Windows = "shared"
-    maps: tuple[str, ...] = ()
-    part: Part | None = None
-
-    @property
-    def region(self) -> tuple[int, int, int, int] | None:
-        """The region as a recipe has it."""
-        return astuple(self.part.region) if self.part is not None else None
-
-    @property
-    def with_maps(self) -> bool:
-        """Whether the maps are computed: of a part, which should be there at once, only if they become layers."""
-        return self.part is None or bool(self.maps)
-
-    @property
-    def scene(self) -> tuple[Any, ...]:
-        """What a session stands on: with another scene it is of no use."""
-        planes = (self.ir_step[:-2], self.visible_step[:-2]) if self.frames == "this" else (self.frames, self.windows)
-        grids = self.ir_to_visible, self.grid if self.ir_to_visible is not None else None
-        windows = self.ir_window, self.visible_window
-        return self.ir, self.visible, planes, grids, windows, self.device, self.precision
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What has to be equal for the results to be equal."""
-        shown = self.part, self.with_maps
-        return self.scene, shown, self.method, dict(self.parameters), self.weights, self.output, self.smoothing
-
-    def looks_like(self, other: Request) -> bool:
-        """Tell whether both look at a part of the same layers in the same way: one result can become the other."""
-        kinds = [request.part.kind if request.part is not None else "" for request in (self, other)]
-        frames = self.frames, other.frames
-        same_layers = self.ir is other.ir and self.visible is other.visible
-        return same_layers and frames == ("this", "this") and kinds[0] == kinds[1] != ""
-
-    def as_python(self) -> str:
-        """Return code for napari's console, or for a script with a ``viewer``, that gives the same result."""
-        recipe = Recipe(
-            method=self.method,
-            parameters=dict(self.parameters),
-            device=self.device,
-            precision=self.precision,
-            ir_window=self.ir_window,
-            visible_window=self.visible_window,
-            ir_to_visible=self.ir_to_visible,
-            grid=self.grid,
-            region=self.region,
-            output=self.output,
-            smoothing=self.smoothing,
-            windows=self.windows,
-        )
-        steps = (self.ir_step, self.visible_step) if self.frames == "this" else ((), ())
-        layers = zip((self.ir, self.visible), steps, strict=True)
-        ir, visible = (_expression(layer, step) for layer, step in layers)
-        code = recipe.as_python(f"ir={ir}", f"visible={visible}")
-        # a recipe leaves the device to whoever replays it and names no local files; this code runs here
-        extra = {"device": self.device} if self.device != "auto" else {}
-        extra |= {"weights": self.weights} if self.weights else {}
-        lines = "".join(f"    {key}={value!r},\n" for key, value in extra.items())
-        return code.removesuffix(")\n") + lines + ")\n"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A result, and what can answer the next small change: a session, or the frames that are fused when shown."""
-
-    request: Request
-    session: FusionSession | None
-    result: FusionResult
-    seconds: float
-    shown: ShownFrames | None = None
 
 
 def load_catalogue(progress: Progress, cancelled: Cancel) -> Catalogue:
@@ -182,19 +87,24 @@ def look_up(
     return Facts(explanation, _describe_weights(name, weights) if given else "")
 
 
-def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
-    """Read the layers and fuse them: the displayed frame, all, or those that will be shown."""
+def run(request: Request, known: SharedWindows | None, progress: Progress, cancelled: Cancel) -> Outcome:
+    """Read the layers and fuse them: the displayed frame, all, or those that will be shown.
+
+    ``known``: windows of whole stacks that need not be found out again.
+    """
     if request.frames != "this":
-        return _run_stack(request, progress, cancelled)
+        return run_stack(request, progress, cancelled)
     from napari_irvisfuse.session import FusionSession
 
     start = time.perf_counter()
     progress(0, 0, "Reading the layers")
+    windows = known if known is not None and known.answers(request) else find_windows(request, progress, cancelled)
+    ir_window, visible_window = windows.found if windows is not None else (request.ir_window, request.visible_window)
     source = source_from_layers(
         request.ir,
         request.visible,
-        ir_window=request.ir_window,
-        visible_window=request.visible_window,
+        ir_window=ir_window,
+        visible_window=visible_window,
         step=request.ir_step,
         visible_step=request.visible_step,
         grid=request.grid,
@@ -202,82 +112,28 @@ def run(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
     )
     session = FusionSession(source, device=request.device, precision=request.precision)
     result = _fuse(session, request, progress, cancelled)
-    return Outcome(request, session, result, time.perf_counter() - start)
+    return Outcome(request, session, result, time.perf_counter() - start, windows=windows)
 
 
-def show(wanted: Sequence[Wanted], progress: Progress, cancelled: Cancel) -> None:
-    """Fuse frames that the viewer misses; they are kept, and the layers have only to be refreshed."""
-    for shown, indices in wanted:
-        for index in indices:
-            shown.fusion.fuse(index, progress, cancelled)
-
-
-def _run_stack(request: Request, progress: Progress, cancelled: Cancel) -> Outcome:
-    from napari_irvisfuse.stacks import FusionStack, gather
-
-    start = time.perf_counter()
-    progress(0, 0, "Reading the layers")
-    stack = FusionStack(
-        frames_of(request.ir),
-        frames_of(request.visible),
-        ir_window=request.ir_window,
-        visible_window=request.visible_window,
-        windows=request.windows,
-        ir_to_visible=request.ir_to_visible,
-        grid=request.grid,
-        device=request.device,
-        precision=request.precision,
-        progress=progress,
-        cancelled=cancelled,
-    )
-    options = {"weights": request.weights, "output": request.output, **request.parameters}
-    if request.frames == "shown":
-        return _show_first(request, stack, options, start, progress, cancelled)
-    results = stack.run(
-        request.method,
-        smoothing=request.smoothing,
-        maps=request.maps,
-        progress=progress,
-        cancelled=cancelled,
-        **options,
-    )
-    return Outcome(request, None, gather(stack, results, None), time.perf_counter() - start)
-
-
-def _show_first(
+def follow(
     request: Request,
-    stack: FusionStack,
-    options: dict[str, Any],
-    start: float,
+    kept: FusionSession | LazyFusion | None,
+    known: SharedWindows | None,
     progress: Progress,
     cancelled: Cancel,
 ) -> Outcome:
-    from napari_irvisfuse.images.ranges import resolve_window
-    from napari_irvisfuse.stacks import LazyFusion
+    """Answer a change of live parameters, or of the part that is looked at, with what is kept.
 
-    fusion = LazyFusion(stack, request.method, **options)
-    steps = request.ir_step if request.ir.ndim > request.visible.ndim else request.visible_step
-    displayed = steps[-2 - len(stack.shape) : -2]
-    first = tuple(min(max(place, 0), side - 1) for place, side in zip(displayed, stack.shape, strict=True))
-    frame = fusion.fuse(first, progress, cancelled)
-    window = resolve_window(frame.fused, request.visible_window, "visible")
-    shown = ShownFrames(fusion, first)
-    if stack.windows is not None:
-        window = stack.windows[1]
-    result = replace(frame, fused=shown, maps={}, visible_window=window, axes=stack.shape)
-    return Outcome(request, None, result, time.perf_counter() - start, shown)
-
-
-def follow(request: Request, session: FusionSession | None, progress: Progress, cancelled: Cancel) -> Outcome:
-    """Answer a change of live parameters, or of the part that is looked at, with a session that is kept.
-
-    Without one the layers are read again.
+    Without anything the layers are read again.
     """
-    if session is None:
-        return run(request, progress, cancelled)
+    if kept is None:
+        return run(request, known, progress, cancelled)
     start = time.perf_counter()
-    result = _fuse(session, request, progress, cancelled)
-    return Outcome(request, session, result, time.perf_counter() - start)
+    if request.frames == "shown":
+        fusion = kept.changed(maps=request.maps, **request.how)
+        return replace(show_first(request, fusion, start, progress, cancelled), windows=known)
+    result = _fuse(kept, request, progress, cancelled)
+    return Outcome(request, kept, result, time.perf_counter() - start, windows=known)
 
 
 def _describe_weights(name: str | None, own_file: str | None) -> str:
@@ -302,7 +158,7 @@ def _describe_weights(name: str | None, own_file: str | None) -> str:
 
 
 def _fuse(session: FusionSession, request: Request, progress: Progress, cancelled: Cancel) -> FusionResult:
-    return session.fuse(
+    result = session.fuse(
         request.method,
         weights=request.weights,
         region=request.part and request.part.region,
@@ -313,13 +169,6 @@ def _fuse(session: FusionSession, request: Request, progress: Progress, cancelle
         cancelled=cancelled,
         **request.parameters,
     )
-
-
-def _expression(layer: Image, step: tuple[int, ...]) -> str:
-    """Return Python for the plane of a layer that is fused."""
-    name = json.dumps(layer.name, ensure_ascii=False)  # a Python string too, in double quotes
-    data = f"viewer.layers[{name}].data"
-    if layer.multiscale:
-        data += "[0]"
-    plane = step[-layer.ndim : -2]
-    return f"{data}[{', '.join(str(index) for index in plane)}]" if plane else data
+    # what was asked for: the window of a stack is no number yet where the recipe meets another one
+    asked = {name: getattr(request, name) for name in ("ir_window", "visible_window", "windows")}
+    return replace(result, recipe=replace(result.recipe, **asked))

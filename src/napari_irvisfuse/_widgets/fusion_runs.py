@@ -15,7 +15,7 @@ from napari_irvisfuse.errors import FusionError
 from . import fusion_jobs
 from .fuse_view import REPLACE, FuseView
 from .jobs import JobRunner
-from .layers import add_result, run_of, update_result
+from .layers import add_result, lies_on, run_of, update_result
 from .qt_parts import single_shot
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_irvisfuse.session import FusionSession
+    from napari_irvisfuse.stacks import LazyFusion
 
-    from .fusion_jobs import Outcome, Request, Wanted
+    from .fusion_jobs import Outcome, Request, SharedWindows, Wanted
     from .shown_frames import ShownFrames
 
 __all__ = ["FusionRuns", "in_words"]
@@ -54,6 +55,8 @@ class FusionRuns:
     ----------
     finished
         Nothing runs any more; :attr:`outcome`, :attr:`trouble` and :attr:`said` tell how it ended.
+    missed
+        The viewer has asked for a frame that is not there yet.
     added
         A run, not a live update, has added its layers.
     outcome
@@ -64,12 +67,14 @@ class FusionRuns:
 
     finished = Signal()
     added = Signal()
+    missed = Signal()
 
     def __init__(self, viewer: ViewerModel, view: FuseView, owner: QWidget) -> None:
         self._viewer, self._view = viewer, view
         self._jobs = JobRunner(owner)
         self._slow = single_shot(owner, _SLOW_MS, self._show_slow)
         self._session: FusionSession | None = None
+        self._windows: SharedWindows | None = None
         self._images_changed = False
         self._versions = 0  # of the images, as far as we were told
         self._layers: list[Layer] = []
@@ -93,8 +98,9 @@ class FusionRuns:
         self._session = None  # two analyses at once may be more than fits the device; a network stays loaded
         self._view.run_bar.started()
         self._view.run_bar.message.say("")
+        known = None if self._windows is None or self._windows.read_quickly else self._windows
         self._jobs.start(
-            partial(fusion_jobs.run, request),
+            partial(fusion_jobs.run, request, known),
             on_progress=self._view.run_bar.progress,
             on_success=self._on_run,
             on_failure=self._on_failure,
@@ -112,7 +118,8 @@ class FusionRuns:
             return
         self.stale = ""
         self._show_frames()
-        session, before = self._session, self.outcome.request
+        before = self.outcome.request
+        kept = self._session if request is None or request.frames == "this" else self.outcome.fusion
         given_up = request is not None and self._given_up is not None and request.key == self._given_up.key
         if self._taken_over():
             self.stale = _OTHER_RUN
@@ -120,16 +127,16 @@ class FusionRuns:
             usable = request.scene == before.scene and not self._images_changed
             under_way = updating and self._following is not None and self._following.key == request.key
             if not under_way and (self._images_changed or request.key != before.key):
-                self._start_following(request, session if usable else None)
+                self._start_following(request, kept if usable else None)
         elif self._images_changed:
             self.stale = _OTHER_IMAGES
         elif request is None or request.scene != before.scene:
             self.stale = _OTHER_SETTINGS
-        elif request.frames == "all" and not set(request.maps) <= set(before.maps):
+        elif request.frames != "this" and not set(request.maps) <= set(before.maps):
             self.stale = _MORE_MAPS
         elif request.key != before.key:
-            if session is not None and _is_live(session, request) and not given_up:
-                self._start_following(request, session)
+            if kept is not None and _is_live(kept, request) and not given_up:
+                self._start_following(request, kept)
             else:
                 self.stale = _OTHER_SETTINGS
 
@@ -154,7 +161,7 @@ class FusionRuns:
 
         The session's own ``forget`` would unload the network too, which the next run and other widgets use.
         """
-        session, self._session = self._session, None
+        session, self._session, self._windows = self._session, None, None
         self._images_changed = self.outcome is not None
         self._versions += 1
         # a running job may be using it; then its memory goes with the job
@@ -165,12 +172,12 @@ class FusionRuns:
             del session
             release_memory(device)
 
-    def _start_following(self, request: Request, session: FusionSession | None) -> None:
+    def _start_following(self, request: Request, kept: FusionSession | LazyFusion | None) -> None:
         self.trouble = ""
         self._following = request
         self._slow.start()
         self._jobs.start(
-            partial(fusion_jobs.follow, request, session),
+            partial(fusion_jobs.follow, request, kept, self._windows),
             on_progress=self._on_follow_progress,
             on_success=partial(self._on_followed, self._versions),
             on_failure=self._on_failure,
@@ -222,33 +229,38 @@ class FusionRuns:
 
     def _on_run(self, outcome: Outcome) -> None:
         self._session, self.outcome, self.stale = outcome.session, replace(outcome, session=None), ""
+        self._windows = outcome.windows
         self._images_changed = False
         self._not_again = []  # this run may have come between
-        if outcome.shown is not None:
-            self._shown.append(outcome.shown)
+        self._attend(outcome.shown)
         self._add(outcome, replace_old=self._view.replace_box.value == REPLACE)
         self.said = _in_short(outcome)
         self.added.emit()
 
     def _on_followed(self, versions: int, outcome: Outcome) -> None:
         if versions == self._versions:  # otherwise what it has read is out of date already
-            self._session, self._images_changed = outcome.session, False
+            self._session, self._windows, self._images_changed = outcome.session, outcome.windows, False
         if self._taken_over():
             self.stale = _OTHER_RUN
             return
         before = self.outcome.request if self.outcome is not None else outcome.request
         self.outcome, self.said = replace(outcome, session=None), ""
         there = [layer for layer in self._layers if layer in self._viewer.layers]
+        self._attend(outcome.shown)
         request = outcome.request
-        if request.part is None:
-            update_result(there, outcome.result)
-            return
-        self.said = _in_short(outcome)
+        if request.part is not None:
+            self.said = _in_short(outcome)
         kinds = [(item.method, item.output, item.with_maps) for item in (request, before)]
         if there and kinds[0] != kinds[1]:
             self._add(outcome, replace_old=True)  # layers of other kinds
-        else:
-            update_result(there, outcome.result, request.ir if outcome.result.grid == "ir" else request.visible)
+            return
+        place = () if request.part is None else lies_on(outcome.result, request.ir, request.visible)
+        update_result(there, outcome.result, *place)
+
+    def _attend(self, shown: tuple[ShownFrames, ...]) -> None:
+        for frames in shown:
+            frames.missed.connect(self.missed.emit)
+        self._shown.extend(shown)
 
     def _on_failure(self, error: BaseException) -> None:
         if not isinstance(error, FusionError):
@@ -280,15 +292,16 @@ class FusionRuns:
             self._view.run_bar.started()
 
 
-def _is_live(session: FusionSession, request: Request) -> bool:
+def _is_live(kept: FusionSession | LazyFusion, request: Request) -> bool:
     region = request.part and request.part.region
-    return session.is_live(request.method, request.parameters, request.weights, region=region, maps=request.with_maps)
+    maps = {"maps": request.with_maps} if request.frames == "this" else {}
+    return kept.is_live(request.method, request.parameters, request.weights, region=region, **maps)
 
 
 def _in_short(outcome: Outcome) -> str:
     axes = outcome.result.axes
     height, width = outcome.result.fused.shape[len(axes) : len(axes) + 2]
-    if outcome.shown is not None:
+    if outcome.fusion is not None:
         return "Frames are fused when they are shown: move the slider."
     frames = f"{prod(axes)} frames of " if axes else ""
     return f"{frames}{width} × {height} pixels fused in {outcome.seconds:.2g} s."

@@ -27,6 +27,7 @@ _CATEGORIES = (
 )  # fmt: skip
 _PERCENTILE = 99.5
 _SAMPLE = 65536
+_FRAMES = 16
 
 
 def look(kind: Kind, labels: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -75,7 +76,11 @@ def contrast_limits(kind: Kind, data: npt.NDArray[Any], window: object = "auto")
 
 
 def _typical_size(data: npt.NDArray[Any]) -> float:
-    # Every n-th pixel is enough for a display limit, and keeps the live preview live.
+    # Every n-th pixel of a few frames is enough for a display limit, and keeps the live preview live; a stack may lie
+    # on a disk.
+    if data.ndim > 2:
+        planes = data.reshape(-1, *data.shape[-2:])
+        data = planes[:: -(-len(planes) // _FRAMES)]
     sample = np.abs(data.ravel()[:: max(1, data.size // _SAMPLE)])
     sample = sample[np.isfinite(sample)]
     size = float(np.percentile(sample, _PERCENTILE)) if sample.size else 0.0

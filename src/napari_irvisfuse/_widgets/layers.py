@@ -19,6 +19,7 @@ from .layer_geometry import spatial
 from .layer_pairs import displayed_step, pair_from_layers, place_layers, problem_with, source_from_layers
 from .layer_roles import TAG, guess_pair
 from .layer_styles import Kind, contrast_limits, label_names, look
+from .shown_frames import ShownFrames
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -34,6 +35,7 @@ __all__ = [
     "add_result",
     "displayed_step",
     "guess_pair",
+    "lies_on",
     "maps_of",
     "pair_from_layers",
     "place_layers",
@@ -73,7 +75,8 @@ class _Item:
         """Contrast limits, None where there are none to choose."""
         if self.kind == "index" or self.rgb:
             return None
-        return contrast_limits(self.kind, self.data, self.window)
+        data = self.data.seen if isinstance(self.data, ShownFrames) else self.data
+        return contrast_limits(self.kind, data, self.window)
 
     def name(self, run: str) -> str:
         return f"{_FUSED}{run}" if self.kind == "fused" else f"{run} · {self.title}"
@@ -147,8 +150,7 @@ def add_result(
     run = 1 + max((layer.metadata[TAG]["run"] for layer in own), default=0)
     tag = {"run": run, "pair": pair, "part": part, "recipe": result.recipe.to_dict(), "windows": result.windows()}
     items = _items(result, show)
-    where = ir if result.grid == "ir" else visible
-    stack = max((where, ir, visible), key=lambda layer: layer.ndim) if result.axes else None
+    where, stack = lies_on(result, ir, visible)
     name = f"{run_name or _method_title(result)}{f' ({part})' if part else ''}"
     selected = set(viewer.layers.selection)
     top = viewer.layers.index(under) if under in viewer.layers else len(viewer.layers)
@@ -213,7 +215,18 @@ def run_title(layer: Layer) -> str:
     return layer.name.removeprefix(_FUSED)
 
 
-def update_result(layers: ViewerModel | Iterable[Layer], result: FusionResult, reference: Image | None = None) -> None:
+def lies_on(result: FusionResult, ir: Image, visible: Image) -> tuple[Image, Image | None]:
+    """Return the layer whose pixels a result has, and the one along whose further axes it lies, if it has any."""
+    where = ir if result.grid == "ir" else visible
+    return where, max((where, ir, visible), key=lambda layer: layer.ndim) if result.axes else None
+
+
+def update_result(
+    layers: ViewerModel | Iterable[Layer],
+    result: FusionResult,
+    reference: Image | None = None,
+    stack: Image | None = None,
+) -> None:
     """Show a new result in the layers of the latest run: their data and contrast limits, nothing else.
 
     Parameters
@@ -223,8 +236,8 @@ def update_result(layers: ViewerModel | Iterable[Layer], result: FusionResult, r
         has in that form, stay as they are; nothing is added or removed.
     result
         Of the same pair, with other parameters.
-    reference
-        The layer whose pixels the result has, if its region may be another one: then the layers move there.
+    reference, stack
+        What it :func:`lies_on`, if its region may be another one: then the layers move there.
     """
     items = {item.key: item for item in _items(result, "everything")}
     recipe = result.recipe.to_dict()
@@ -234,7 +247,7 @@ def update_result(layers: ViewerModel | Iterable[Layer], result: FusionResult, r
             _renew_data(layer, item)
             _tag(layer, {"recipe": recipe})
             if reference is not None:
-                _move(layer, spatial(reference, item.stride, region=result.region))
+                _move(layer, spatial(reference, item.stride, stack, region=result.region))
 
 
 def _put(

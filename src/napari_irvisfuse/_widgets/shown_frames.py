@@ -1,4 +1,4 @@
-"""The data of a layer whose frames are fused when they are shown."""
+"""The data of layers whose frames are fused when they are shown: the fused image's, and its maps'."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from psygnal import Signal
 
 if TYPE_CHECKING:
     from napari_irvisfuse.images.frames import Index
+    from napari_irvisfuse.result import FusionResult
     from napari_irvisfuse.stacks import LazyFusion
 
 __all__ = ["ShownFrames"]
@@ -24,6 +26,8 @@ class ShownFrames:
         Computes and keeps the frames.
     first
         A frame to show until the first one that is asked for is there.
+    name
+        Of the map that is shown; empty for the fused image.
 
     Attributes
     ----------
@@ -34,15 +38,22 @@ class ShownFrames:
         returned: whoever reads the layer in a job, or turns all of it into an array, gets the true numbers.
     wanted
         The frames that the latest look at the data missed.
+    missed
+        There are such now.
+    seen
+        The frame seen last.
     """
 
-    def __init__(self, fusion: LazyFusion, first: Index) -> None:
+    missed = Signal()
+
+    def __init__(self, fusion: LazyFusion, first: Index, name: str = "") -> None:
         self.fusion = fusion
-        self.shape, self.dtype, self.ndim = fusion.shape, fusion.dtype, len(fusion.shape)
-        self.size = int(np.prod(self.shape))
+        self._name = name
+        self.seen = self._of(fusion.fuse(first))
+        self.shape, self.dtype = (*fusion.stack.shape, *self.seen.shape), self.seen.dtype
+        self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
         self.attended = True
         self.wanted: tuple[Index, ...] = ()
-        self._last = fusion[first]
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -65,16 +76,21 @@ class ShownFrames:
             if kept is None:
                 missed.append(index)
             else:
-                self._last = kept.fused
-            frames.append(self._last[key[axes:]])
+                self.seen = self._of(kept)
+            frames.append(self.seen[key[axes:]])
         if not wait:
             self.wanted = tuple(missed)
-        stacked = np.stack(frames) if frames else np.empty((0, *self._last[key[axes:]].shape), self.dtype)
+            if missed:
+                self.missed.emit()
+        stacked = np.stack(frames) if frames else np.empty((0, *self.seen[key[axes:]].shape), self.dtype)
         return stacked.reshape((*shape, *stacked.shape[1:]))
 
     def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Fuse all frames."""
         whole = np.empty(self.shape, self.dtype)
         for index in np.ndindex(*self.fusion.stack.shape):
-            whole[index] = self.fusion[index]
+            whole[index] = self._of(self.fusion.fuse(index))
         return whole.astype(dtype) if dtype is not None else whole
+
+    def _of(self, result: FusionResult) -> npt.NDArray[Any]:
+        return result.maps[self._name].data if self._name else result.fused

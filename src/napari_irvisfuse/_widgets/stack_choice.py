@@ -11,14 +11,17 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_irvisfuse.images.temporal import MAX_SMOOTHING
 
-from .qt_parts import rows
+from .qt_parts import hint, rows
 
 __all__ = ["ALL", "SHOWN", "THIS", "StackChoice"]
 
 THIS, ALL, SHOWN = "this", "all", "shown"
 _TIP = """this frame: the one displayed
 all frames: a stack of the same axes, with progress and cancel
-as shown: a stack whose frames are fused when the slider gets there, and kept for a while; without maps"""
+as shown: a stack whose frames are fused when the slider gets there, and kept for a while"""
+_WINDOWS_TIP = """Whether all frames have one intensity window; with their own they pump when something hot comes.
+One for all means that all frames are read once, unless 8 bit or two numbers decide."""
+_NOT_SMOOTHED = "As shown, frames are not smoothed: each would need all before it."
 
 
 class StackChoice:
@@ -38,7 +41,7 @@ class StackChoice:
         )
         self.windows_box = ComboBox(
             choices=[("one for all", "shared"), ("one per frame", "frame")],
-            tooltip="Whether all frames have one intensity window. With their own they pump when something hot comes.",
+            tooltip=_WINDOWS_TIP,
         )
         self.smoothing_box = FloatSlider(
             value=0.0,
@@ -48,15 +51,16 @@ class StackChoice:
             tooltip="Calms flicker: share of the past where nothing moves."
             " 0.8 averages nine frames; what moves is left alone.",
         )
-        self._windows = rows(("Windows", self.windows_box.native))
+        self._not_smoothed = hint(_NOT_SMOOTHED)
         self._smoothing = rows(("Smoothing", self.smoothing_box.native))
         self.native = QWidget()
         column = QVBoxLayout(self.native)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
         column.addWidget(rows(("Frames", self.frames_box.native)))
-        column.addWidget(self._windows)
+        column.addWidget(rows(("Windows", self.windows_box.native)))
         column.addWidget(self._smoothing)
+        column.addWidget(self._not_smoothed)
         self.native.setVisible(False)
         self._stacked = False
         self._show()
@@ -77,7 +81,7 @@ class StackChoice:
         """Return what a recipe keeps, as far as it has consequences."""
         return {
             "smoothing": float(self.smoothing_box.value) if self.frames == ALL else 0.0,
-            "windows": self.windows_box.value if self.frames != THIS else "shared",
+            "windows": self.windows_box.value if self._stacked else "shared",
         }
 
     @property
@@ -103,8 +107,8 @@ class StackChoice:
         self.state = {"frames": THIS, "windows": "shared", "smoothing": 0.0}
 
     def _show(self) -> None:
-        self._windows.setVisible(self.frames_box.value != THIS)
         self._smoothing.setVisible(self.frames_box.value == ALL)
+        self._not_smoothed.setVisible(self.frames_box.value == SHOWN)
 
     def _on_changed(self, _: Any = None) -> None:
         self._show()

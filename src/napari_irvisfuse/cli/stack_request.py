@@ -13,20 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.errors import Cancelled, ImageError, OutputError, ParameterError
+from napari_irvisfuse.errors import Cancelled, ImageError, OutputError
 from napari_irvisfuse.images.files import write_atomically
 from napari_irvisfuse.images.frames import parse_frames
 from napari_irvisfuse.images.stack_files import StackWriter, check_stack_output, open_writer
 from napari_irvisfuse.recipe import Recipe
 from napari_irvisfuse.result import FusionResult
-from napari_irvisfuse.stacks import FusionStack
+from napari_irvisfuse.stacks import FusionStack, StackOptions
 from napari_irvisfuse.types import Cancel, Progress
 
 from .request import Choices, Targets, other_weights
 
 __all__ = ["StackReport", "StackRequest", "StackTargets"]
-
-_OF_STACK = ("ir_window", "visible_window", "windows", "ir_to_visible", "grid", "device", "precision")
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,7 @@ class StackRequest:
 
     inputs: tuple[Path, ...]
     targets: Targets
-    arguments: dict[str, Any]
-    frames: slice | list[int] | None
+    options: StackOptions
     fps: float | None
     saved: Recipe | None
 
@@ -104,10 +101,8 @@ class StackRequest:
             raise ImageError(f"{inputs[0]} is a stack of infrared images: name the visible ones too.")
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         frames = parse_frames(choices.frames) if choices.frames is not None else None
-        arguments = choices.arguments(saved)
-        if arguments.pop("region") is not None:
-            raise ParameterError("Regions are of single images: leave --region out, or crop the stack.")
-        return cls(read, targets, arguments, frames, choices.fps, saved)
+        options = StackOptions.of(frames=frames, **choices.arguments(saved))
+        return cls(read, targets, options, choices.fps, saved)
 
     def run(self, progress: Progress, cancelled: Cancel) -> StackReport:
         """Fuse and write frame by frame; all files appear at the end, the fused stack last.
@@ -120,19 +115,13 @@ class StackRequest:
             Before anything was written.
         """
         started = time.perf_counter()
-        options = dict(self.arguments)
-        stack = FusionStack(
-            *self.inputs[:2],
-            frames=self.frames,
-            progress=progress,
-            cancelled=cancelled,
-            **{name: options.pop(name) for name in _OF_STACK},
-        )
+        ir, visible, *_ = self.inputs
+        stack = FusionStack(ir, visible, self.options, progress=progress, cancelled=cancelled)
         targets = self.targets
         notes: dict[str, None] = {}
         with ExitStack() as files:
             sink = _Sink(files, stack, targets, self.inputs, self.fps)
-            results = stack.run(maps=targets.maps is not None, progress=progress, cancelled=cancelled, **options)
+            results = stack.run(maps=targets.maps is not None, progress=progress, cancelled=cancelled)
             for _, result in results:
                 sink.add(result)
                 notes.update(dict.fromkeys((*other_weights(self.saved, result.recipe), *result.notes)))

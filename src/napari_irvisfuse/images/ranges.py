@@ -68,7 +68,7 @@ class Window:
 
 
 def parse_window(spec: object) -> WindowSpec:
-    """Check a window given by a user: a name, or two numbers (also as text, ``"280,320"``).
+    """Check a window given by a user: a name, two numbers (also as text, ``"280,320"``), or a :class:`Window`.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def parse_window(spec: object) -> WindowSpec:
             return spec  # type: ignore[return-value]
         parts: Any = spec.split(",")
     else:
-        parts = spec
+        parts = (spec.low, spec.high) if isinstance(spec, Window) else spec
     try:
         low, high = (float(part) for part in parts)
     except (TypeError, ValueError, OverflowError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.algorithms import get_method
-from napari_irvisfuse.errors import FusionError
+from napari_irvisfuse.errors import FusionError, ParameterError
 from napari_irvisfuse.images.frames import Index
-from napari_irvisfuse.images.pair import Output, check_output_rule
-from napari_irvisfuse.images.placement import GridChoice
-from napari_irvisfuse.images.ranges import Windows, WindowSpec
 from napari_irvisfuse.result import FusionResult
-from napari_irvisfuse.session import DEFAULT_METHOD
+from napari_irvisfuse.session import DEFAULT_METHOD, FusionSession
 from napari_irvisfuse.types import Cancel, Progress
 
-from .session import FusionStack
+from .options import StackOptions, takes_options
+from .session import FusionStack, MapChoice
 
 if TYPE_CHECKING:
     import dask.array
@@ -32,34 +29,23 @@ __all__ = ["LazyFusion", "lazy_stack"]
 _MIB = 1 << 20
 
 
+@takes_options
 def lazy_stack(
     ir: object,
     visible: object,
     method: str = DEFAULT_METHOD,
     *,
-    frames: slice | Sequence[int] | None = None,
-    ir_window: WindowSpec | str = "auto",
-    visible_window: WindowSpec | str = "auto",
-    windows: Windows = "shared",
-    ir_to_visible: object = None,
-    grid: GridChoice = "visible",
-    device: str = "auto",
-    precision: str = "auto",
-    weights: str | Path | None = None,
-    output: Output = "visible",
     cache_mib: float = 256,
     progress: Progress | None = None,
     cancelled: Cancel | None = None,
-    **parameters: Any,
+    **options: Any,
 ) -> dask.array.Array:
     """Return a fused stack as a dask array that computes a frame when it is asked for.
 
     Parameters
     ----------
-    ir, visible, method, frames, ir_window, visible_window, windows, ir_to_visible, grid, device, precision
-        As for :func:`fuse_stack`.
-    weights, output, **parameters
-        As for :func:`fuse_stack`. There is no ``smoothing``: a frame would need all before it.
+    ir, visible, method, **options
+        As for :func:`fuse_stack`. There is no ``smoothing``, and there are no maps: :class:`LazyFusion` has them.
     cache_mib
         The frames seen last are kept in as much memory.
     progress, cancelled
@@ -75,23 +61,12 @@ def lazy_stack(
     FusionError
         One of its children, with one sentence that says what to do.
     """
-    check_output_rule(output)
-    get_method(method).parameters(**parameters)  # a typing mistake should not wait for the stacks to be read
-    stack = FusionStack(
-        ir,
-        visible,
-        frames=frames,
-        ir_window=ir_window,
-        visible_window=visible_window,
-        windows=windows,
-        ir_to_visible=ir_to_visible,
-        grid=grid,
-        device=device,
-        precision=precision,
-        progress=progress,
-        cancelled=cancelled,
-    )
-    return LazyFusion(stack, method, cache_mib=cache_mib, weights=weights, output=output, **parameters).as_dask()
+    if "maps" in options:
+        raise ParameterError("A lazy stack holds the fused frames only: for maps use fuse_stack or iter_fused.")
+    checked = StackOptions.of(method, **options)
+    _check_not_smoothed(checked)
+    stack = FusionStack(ir, visible, checked, progress=progress, cancelled=cancelled)
+    return LazyFusion(stack, cache_mib=cache_mib).as_dask()
 
 
 class LazyFusion:
@@ -101,35 +76,29 @@ class LazyFusion:
     ----------
     stack
         What to fuse.
-    method, weights, output, **parameters
-        As for :func:`fuse_stack`.
+    maps
+        Which maps are kept with the frames, as for :func:`fuse_stack`.
     cache_mib
-        Memory for frames, in MiB; the frame asked for last is kept in any case.
+        Memory for frames and maps, in MiB; the frame asked for last is kept in any case.
+
+    Raises
+    ------
+    ParameterError
+        If the stack is to be smoothed.
     """
 
-    def __init__(
-        self,
-        stack: FusionStack,
-        method: str = DEFAULT_METHOD,
-        *,
-        cache_mib: float = 256,
-        weights: str | Path | None = None,
-        output: Output = "visible",
-        **parameters: Any,
-    ) -> None:
-        check_output_rule(output)
-        get_method(method).parameters(**parameters)
-        self.stack = stack
-        self._method, self._options = method, {"weights": weights, "output": output, **parameters}
-        _, _, *colour = stack.visible.frame_shape
-        height, width = (stack.ir if stack.placement.grid == "ir" else stack.visible).size
-        self.frame_shape = (height, width, *([] if output == "luma" else colour))
+    def __init__(self, stack: FusionStack, *, maps: MapChoice = False, cache_mib: float = 256) -> None:
+        _check_not_smoothed(stack.options)
+        self.stack, self.maps = stack, maps
+        self.frame_shape = stack.frame_shape
         self.shape = (*stack.shape, *self.frame_shape)
         self.dtype = stack.visible.dtype
-        self._limit = int(cache_mib * _MIB)
+        self._cache_mib = cache_mib
         self._kept: OrderedDict[Index, FusionResult] = OrderedDict()
         self._bytes = 0
         self._cache, self._work = RLock(), RLock()
+        # of the frame fused last: it knows what a change of a live parameter leaves as it is
+        self._session: tuple[Index, FusionSession] | None = None
 
     def __getitem__(self, index: Index) -> npt.NDArray[Any]:
         return self.fuse(index).fused
@@ -142,7 +111,8 @@ class LazyFusion:
         with self._work:
             result = self.kept(index)  # another thread may have been faster
             if result is None:
-                result = self.stack.fuse(index, self._method, progress=progress, cancelled=cancelled, **self._options)
+                session = self._session_of(index)
+                result = self.stack.fuse(index, session=session, maps=self.maps, progress=progress, cancelled=cancelled)
                 self._keep(index, result)
         return result
 
@@ -157,6 +127,35 @@ class LazyFusion:
     def kept_bytes(self) -> int:
         """Memory that the kept frames take."""
         return self._bytes
+
+    def changed(self, *, maps: MapChoice | None = None, **changes: Any) -> LazyFusion:
+        """Return the same frames, fused in another way when they are asked for.
+
+        A change of live parameters takes milliseconds for the frame fused last.
+
+        Parameters
+        ----------
+        maps
+            Which; None: as before.
+        **changes
+            As for :meth:`FusionStack.changed`.
+        """
+        maps = self.maps if maps is None else maps
+        other = LazyFusion(self.stack.changed(**changes), maps=maps, cache_mib=self._cache_mib)
+        other._session, other._work = self._session, self._work  # a session serves one thread at a time
+        return other
+
+    def is_live(
+        self,
+        method: str,
+        parameters: Mapping[str, Any],
+        weights: str | Path | None = None,
+        *,
+        region: object = None,
+    ) -> bool:
+        """Tell whether the frame fused last would be there in milliseconds after such a change."""
+        session, maps = self._session and self._session[1], bool(self.maps)
+        return session is not None and session.is_live(method, parameters, weights, region=region, maps=maps)
 
     def as_dask(self) -> dask.array.Array:
         """Return all frames as a dask array, one chunk a frame.
@@ -182,11 +181,26 @@ class LazyFusion:
         array: dask.array.Array = map_blocks(block, chunks=chunks, dtype=self.dtype, meta=meta, name=name)
         return array
 
+    def _session_of(self, index: Index) -> FusionSession:
+        if self._session is None or self._session[0] != index:
+            self._session = None  # what two of them keep may be more than fits the device
+            self._session = index, self.stack.session(index)
+        return self._session[1]
+
     def _keep(self, index: Index, result: FusionResult) -> None:
         with self._cache:
             result.fused.flags.writeable = False  # it will be handed out again
             self._kept[index] = result
-            self._bytes += result.fused.nbytes
-            while self._bytes > self._limit and len(self._kept) > 1:
+            self._bytes += _size(result)
+            while self._bytes > self._cache_mib * _MIB and len(self._kept) > 1:
                 _, oldest = self._kept.popitem(last=False)
-                self._bytes -= oldest.fused.nbytes
+                self._bytes -= _size(oldest)
+
+
+def _size(result: FusionResult) -> int:
+    return int(result.fused.nbytes + sum(item.data.nbytes for item in result.maps.values()))
+
+
+def _check_not_smoothed(options: StackOptions) -> None:
+    if options.smoothing:
+        raise ParameterError("Frames that are fused when they are shown cannot be smoothed: each needs all before it.")

@@ -2,60 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.algorithms import get_method
 from napari_irvisfuse.errors import ParameterError
 from napari_irvisfuse.images.frames import Index
-from napari_irvisfuse.images.pair import Output, check_output_rule
-from napari_irvisfuse.images.placement import GridChoice
-from napari_irvisfuse.images.ranges import Windows, WindowSpec
-from napari_irvisfuse.images.temporal import check_smoothing
 from napari_irvisfuse.maps import Map
 from napari_irvisfuse.result import FusionResult
 from napari_irvisfuse.session import DEFAULT_METHOD
 from napari_irvisfuse.types import Cancel, Progress
 
+from .options import StackOptions, takes_options
 from .session import FusionStack, MapChoice
 
-__all__ = ["fuse_stack", "gather", "iter_fused"]
+__all__ = ["Empty", "fuse_stack", "gather", "iter_fused"]
+
+Empty: TypeAlias = Callable[[tuple[int, ...], np.dtype[Any]], npt.NDArray[Any]]
+"""Makes a new array of a shape and a data type, as ``numpy.empty`` does."""
 
 
+@takes_options
 def iter_fused(
     ir: object,
     visible: object,
     method: str = DEFAULT_METHOD,
     *,
-    frames: slice | Sequence[int] | None = None,
-    smoothing: float = 0.0,
-    ir_window: WindowSpec | str = "auto",
-    visible_window: WindowSpec | str = "auto",
-    windows: Windows = "shared",
-    ir_to_visible: object = None,
-    grid: GridChoice = "visible",
-    device: str = "auto",
-    precision: str = "auto",
-    weights: str | Path | None = None,
-    output: Output = "visible",
     maps: MapChoice = False,
     progress: Progress | None = None,
     cancelled: Cancel | None = None,
-    **parameters: Any,
+    **options: Any,
 ) -> Iterator[tuple[Index, FusionResult]]:
     """Fuse two stacks frame by frame, holding one frame in memory.
 
     Parameters
     ----------
-    ir, visible, method, frames, smoothing, ir_window, visible_window, windows, ir_to_visible, grid, device, precision
-        As for :func:`fuse_stack`.
-    weights, output, maps, progress, cancelled, **parameters
+    ir, visible, method, maps, progress, cancelled, **options
         As for :func:`fuse_stack`.
 
     Yields
@@ -70,56 +56,21 @@ def iter_fused(
     Cancelled
         If ``cancelled`` answered True; frames that were yielded before are whole.
     """
-    check_smoothing(smoothing)
-    check_output_rule(output)
-    get_method(method).parameters(**parameters)  # a typing mistake should not wait for the stacks to be read
-    stack = FusionStack(
-        ir,
-        visible,
-        frames=frames,
-        ir_window=ir_window,
-        visible_window=visible_window,
-        windows=windows,
-        ir_to_visible=ir_to_visible,
-        grid=grid,
-        device=device,
-        precision=precision,
-        progress=progress,
-        cancelled=cancelled,
-    )
-    yield from stack.run(
-        method,
-        smoothing=smoothing,
-        weights=weights,
-        output=output,
-        maps=maps,
-        progress=progress,
-        cancelled=cancelled,
-        **parameters,
-    )
+    stack = FusionStack(ir, visible, StackOptions.of(method, **options), progress=progress, cancelled=cancelled)
+    return stack.run(maps=maps, progress=progress, cancelled=cancelled)
 
 
+@takes_options
 def fuse_stack(
     ir: object,
     visible: object,
     method: str = DEFAULT_METHOD,
     *,
-    frames: slice | Sequence[int] | None = None,
-    smoothing: float = 0.0,
-    ir_window: WindowSpec | str = "auto",
-    visible_window: WindowSpec | str = "auto",
-    windows: Windows = "shared",
-    ir_to_visible: object = None,
-    grid: GridChoice = "visible",
-    device: str = "auto",
-    precision: str = "auto",
-    weights: str | Path | None = None,
-    output: Output = "visible",
     maps: MapChoice = False,
     into: Any = None,
     progress: Progress | None = None,
     cancelled: Cancel | None = None,
-    **parameters: Any,
+    **options: Any,
 ) -> FusionResult:
     """Fuse two stacks frame by frame.
 
@@ -129,7 +80,7 @@ def fuse_stack(
         ``(…, H, W)`` or ``(…, H, W, 3 or 4)``: arrays (NumPy, dask, Zarr), torch tensors, lists of images, or files,
         see :func:`~napari_irvisfuse.images.frames.open_frames`. Of one shape; axes of length 1, and a single image, are
         repeated. Read one frame at a time and never modified.
-    method, device, precision, weights, output, ir_to_visible, grid, **parameters
+    method, device, precision, weights, output, region, ir_to_visible, grid, **parameters
         As for :func:`~napari_irvisfuse.fuse`; all frames lie on each other in the same way.
     frames
         Which frames along the first axis; None for all.
@@ -139,8 +90,10 @@ def fuse_stack(
     ir_window, visible_window
         As for :func:`~napari_irvisfuse.fuse`.
     windows
-        ``"shared"``: one intensity window for all frames, so that they do not pump; ``"frame"``: each frame its own, as
-        if it were fused alone.
+        ``"shared"``: one intensity window for all frames that are fused, so that they do not pump; ``"frame"``: each
+        frame its own, as if it were fused alone.
+    inside
+        Bool ``(H, W)``, of the region's shape: False where the visible image should stay as it is.
     maps
         True, or names or groups of maps (``"weight"``): they take memory for every frame.
     into
@@ -173,57 +126,45 @@ def fuse_stack(
     >>> nif.fuse_stack(ir, visible, "average").fused.shape
     (5, 32, 32, 3)
     """
-    check_smoothing(smoothing)
-    check_output_rule(output)
-    get_method(method).parameters(**parameters)
-    stack = FusionStack(
-        ir,
-        visible,
-        frames=frames,
-        ir_window=ir_window,
-        visible_window=visible_window,
-        windows=windows,
-        ir_to_visible=ir_to_visible,
-        grid=grid,
-        device=device,
-        precision=precision,
-        progress=progress,
-        cancelled=cancelled,
-    )
-    results = stack.run(
-        method,
-        smoothing=smoothing,
-        weights=weights,
-        output=output,
-        maps=maps,
-        progress=progress,
-        cancelled=cancelled,
-        **parameters,
-    )
-    return gather(stack, results, into)
+    stack = FusionStack(ir, visible, StackOptions.of(method, **options), progress=progress, cancelled=cancelled)
+    return gather(stack, stack.run(maps=maps, progress=progress, cancelled=cancelled), into)
 
 
-def gather(stack: FusionStack, results: Iterator[tuple[Index, FusionResult]], into: Any) -> FusionResult:
-    """Put the frames together, in ``into`` if there is one; the first one tells how much memory is needed."""
+def gather(
+    stack: FusionStack, results: Iterator[tuple[Index, FusionResult]], into: Any = None, *, empty: Empty = np.empty
+) -> FusionResult:
+    """Put the frames of a stack together.
+
+    Parameters
+    ----------
+    stack, results
+        What was fused, and what :meth:`FusionStack.run` makes of it.
+    into
+        Where to put the fused frames, as for :func:`fuse_stack`.
+    empty
+        Makes the arrays for everything else; when the first frame has told how large they are.
+    """
     fused, recipe = into, None
     maps: dict[str, Map[npt.NDArray[Any]]] = {}
     notes: dict[str, None] = {}
     valid: npt.NDArray[np.bool_] | None = None
     for index, result in results:
         if recipe is None:
-            recipe = result.recipe
+            recipe, region = result.recipe, result.region
             shape = (*stack.shape, *result.fused.shape)
             if fused is None:
-                fused = np.empty(shape, result.fused.dtype)
+                fused = empty(shape, result.fused.dtype)
             elif tuple(fused.shape) != shape:
                 raise ParameterError(f"into has shape {tuple(fused.shape)}, the fused stack {shape}.")
             for name, item in result.maps.items():
-                maps[name] = replace(item, data=np.empty((*stack.shape, *item.data.shape), item.data.dtype))
+                maps[name] = replace(item, data=empty((*stack.shape, *item.data.shape), item.data.dtype))
         fused[index] = result.fused
         for name, item in result.maps.items():
             maps[name].data[index] = item.data
-        if result.valid is not None:
-            valid = np.ones((*stack.shape, *result.valid.shape), np.bool_) if valid is None else valid
+        if result.valid is not None and valid is None:
+            valid = empty((*stack.shape, *result.valid.shape), np.dtype(np.bool_))
+            valid[...] = True
+        if valid is not None and result.valid is not None:
             valid[index] = result.valid
         notes.update(dict.fromkeys(result.notes))
     assert recipe is not None
@@ -238,4 +179,5 @@ def gather(stack: FusionStack, results: Iterator[tuple[Index, FusionResult]], in
         ir_window=ir_window,
         visible_window=visible_window,
         axes=stack.shape,
+        region=region,
     )

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_irvisfuse.errors import Cancelled, ImageError
-from napari_irvisfuse.images.checks import without_colour
 from napari_irvisfuse.images.frames import Frames, Index, common_shape, open_frames
 from napari_irvisfuse.images.pair import ImagePair
-from napari_irvisfuse.images.placement import GridChoice, place
-from napari_irvisfuse.images.ranges import (
-    FloatArray,
-    Role,
-    Window,
-    Windows,
-    WindowSpec,
-    check_windows,
-    parse_window,
-    shared_window,
-)
-from napari_irvisfuse.images.temporal import TemporalSmoother, check_smoothing
+from napari_irvisfuse.images.pair_source import PairSource
+from napari_irvisfuse.images.placement import place
+from napari_irvisfuse.images.ranges import FloatArray, Window
+from napari_irvisfuse.images.regions import Region, parse_region
+from napari_irvisfuse.images.temporal import TemporalSmoother
 from napari_irvisfuse.result import FusionResult
-from napari_irvisfuse.session import DEFAULT_METHOD, FusionSession
+from napari_irvisfuse.session import FusionSession
 from napari_irvisfuse.types import Cancel, Progress
+
+from .options import StackOptions
+from .windows import stack_window
 
 __all__ = ["FusionStack", "MapChoice"]
 
 MapChoice: TypeAlias = bool | Collection[str]
 """All maps, none, or those of these names or groups."""
 
-_PERCENTILE_VALUES = 1 << 24  # looked at in a whole stack: exact up to here, and never more memory than this
+_HOW = {"method", "parameters", "weights", "output", "region", "inside"}
 _TICKS = 1000  # of progress per frame
 
 
@@ -44,51 +40,51 @@ class FusionStack:
 
     Parameters
     ----------
-    ir, visible
-        As for :func:`fuse_stack`.
-    frames, ir_window, visible_window, windows, ir_to_visible, grid, device, precision, progress, cancelled
+    ir, visible, progress, cancelled
         As for :func:`fuse_stack`. Only for windows that depend on the data of all frames these are read now.
+    options
+        All the rest.
     """
 
     def __init__(
         self,
         ir: object,
         visible: object,
+        options: StackOptions | None = None,
         *,
-        frames: slice | Sequence[int] | None = None,
-        ir_window: WindowSpec | str = "auto",
-        visible_window: WindowSpec | str = "auto",
-        windows: Windows = "shared",
-        ir_to_visible: object = None,
-        grid: GridChoice = "visible",
-        device: str = "auto",
-        precision: str = "auto",
         progress: Progress | None = None,
         cancelled: Cancel | None = None,
     ) -> None:
-        check_windows(windows)
-        self.asked = parse_window(ir_window), parse_window(visible_window)
+        self.options = options = options or StackOptions()
         opened = open_frames(ir, "infrared"), open_frames(visible, "visible")
         shape = common_shape(opened[0].shape, opened[1].shape)
         both = [one.spread(shape) for one in opened]
-        if frames is not None:
-            both = [one.select(frames) for one in both]
+        if options.frames is not None:
+            both = [one.select(options.frames) for one in both]
         self.ir, self.visible = both
-        self.placement = place(self.ir.size, self.visible.size, ir_to_visible, grid)
-        self.device, self.precision = device, precision
-        self.window_rule: Windows = windows
+        self.placement = place(self.ir.size, self.visible.size, options.ir_to_visible, options.grid)
         self.windows: tuple[Window, Window] | None = None
-        if windows == "shared":
-            seen = [whole if one.shape else one for one, whole in zip(opened, both, strict=True)]
+        if options.windows == "shared":
+            seen = [_own(one, shape, options.frames) for one in opened]
+            ir_window, visible_window = options.asked
             self.windows = (
-                replace(_window_of(seen[0], self.asked[0], "ir", progress, cancelled), unit=self.ir.unit),
-                _window_of(seen[1], self.asked[1], "visible", progress, cancelled),
+                stack_window(seen[0], ir_window, "ir", progress=progress, cancelled=cancelled),
+                stack_window(seen[1], visible_window, "visible", progress=progress, cancelled=cancelled),
             )
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the axes before those of the image."""
         return self.visible.shape
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Of a fused frame: ``(H, W)`` or ``(H, W, 3 or 4)``."""
+        _, _, *colour = self.visible.frame_shape
+        size = (self.ir if self.placement.grid == "ir" else self.visible).size
+        region = parse_region(self.options.region)
+        shown = Region.whole(size) if region is None else region.clipped(size)
+        return *shown.shape, *([] if self.options.output == "luma" else colour)
 
     @property
     def rate(self) -> float | None:
@@ -98,19 +94,33 @@ class FusionStack:
     def __len__(self) -> int:
         return len(self.visible)
 
-    def pair(self, index: Index, cancelled: Cancel | None = None) -> ImagePair:
-        """Read one frame of both.
+    def changed(self, **changes: Any) -> Self:
+        """Return the same frames, with the same windows, fused in another way: nothing is read.
+
+        Parameters
+        ----------
+        **changes
+            Of the options ``method``, ``parameters``, ``weights``, ``output``, ``region`` and ``inside``.
+        """
+        assert set(changes) <= _HOW
+        other = copy.copy(self)
+        other.options = replace(self.options, **changes)
+        return other
+
+    def session(self, index: Index) -> FusionSession:
+        """Read one frame of both, to be fused any number of times.
 
         Raises
         ------
         ImageError
             If it cannot be fused.
         """
-        specs: Sequence[WindowSpec] = self.asked
+        options, specs = self.options, self.options.asked
         if self.windows is not None:
-            specs = [(window.low, window.high) for window in self.windows]
-        try:
-            return ImagePair.from_images(
+            ir_window, visible_window = self.windows
+            specs = (ir_window.low, ir_window.high), (visible_window.low, visible_window.high)
+        with _naming(index):
+            source = PairSource.from_images(
                 self.ir[index],
                 self.visible[index],
                 ir_window=specs[0],
@@ -118,103 +128,89 @@ class FusionStack:
                 ir_to_visible=self.placement.asked[0],
                 grid=self.placement.asked[1],
                 ir_unit=self.ir.unit,
-                dtype=np.float64 if self.precision == "float64" else np.float32,
-                cancelled=cancelled,
+                dtype=np.float64 if options.precision == "float64" else np.float32,
             )
-        except ImageError as error:
-            if not any(index):
-                raise
-            raise ImageError(f"Frame {', '.join(str(place) for place in index)}: {error}") from error
+        return FusionSession(source, device=options.device, precision=options.precision)
 
     def fuse(
         self,
         index: Index,
-        method: str = DEFAULT_METHOD,
         *,
+        session: FusionSession | None = None,
         smoother: TemporalSmoother | None = None,
         maps: MapChoice = False,
         progress: Progress | None = None,
         cancelled: Cancel | None = None,
-        **options: Any,
     ) -> FusionResult:
-        """Fuse one frame; ``options`` as for :meth:`FusionSession.fuse`, networks stay loaded from frame to frame."""
-        pair = self.pair(index, cancelled)
+        """Fuse one frame.
 
-        def smooth(luma: FloatArray) -> FloatArray:
+        Parameters
+        ----------
+        index
+            Which.
+        session
+            Of this frame, if there is one: :meth:`session` makes them. Networks stay loaded without.
+        smoother
+            Has seen the frames before it.
+        maps, progress, cancelled
+            As for :func:`fuse_stack`.
+        """
+        session = session or self.session(index)
+
+        def smooth(luma: FloatArray, pair: ImagePair) -> FloatArray:
             assert smoother is not None
             return smoother(luma, pair.ir, pair.visible)
 
-        result = FusionSession(pair, device=self.device, precision=self.precision).fuse(
-            method,
-            maps=bool(maps),
-            finish=None if smoother is None else smooth,
-            progress=progress,
-            cancelled=cancelled,
-            **options,
-        )
+        with _naming(index):
+            result = session.fuse(
+                maps=bool(maps),
+                finish=None if smoother is None else smooth,
+                progress=progress,
+                cancelled=cancelled,
+                **self.options.of_frame,
+            )
+        ir_window, visible_window = self.options.asked
         recipe = replace(
             result.recipe,
-            ir_window=self.asked[0],
-            visible_window=self.asked[1],
-            windows=self.window_rule,
+            ir_window=ir_window,
+            visible_window=visible_window,
+            windows=self.options.windows,
             smoothing=smoother.strength if smoother is not None else 0.0,
         )
         return replace(result, maps=_chosen(result.maps, maps), recipe=recipe)
 
     def run(
-        self,
-        method: str = DEFAULT_METHOD,
-        *,
-        smoothing: float = 0.0,
-        progress: Progress | None = None,
-        cancelled: Cancel | None = None,
-        **options: Any,
+        self, *, maps: MapChoice = False, progress: Progress | None = None, cancelled: Cancel | None = None
     ) -> Iterator[tuple[Index, FusionResult]]:
         """Fuse all frames in order, one at a time; arguments as for :func:`iter_fused`."""
-        check_smoothing(smoothing)
         # time is the first axis; every place on the others has a past of its own
         smoothers: dict[Index, TemporalSmoother] = {}
+        strength = self.options.smoothing
         for number, index in enumerate(self.visible.indices()):
             if cancelled is not None and cancelled():
                 raise Cancelled
-            smoother = smoothers.setdefault(index[1:], TemporalSmoother(smoothing)) if smoothing else None
+            smoother = smoothers.setdefault(index[1:], TemporalSmoother(strength)) if strength else None
             step = _of_frame(progress, number, len(self))
-            yield index, self.fuse(index, method, smoother=smoother, progress=step, cancelled=cancelled, **options)
+            yield index, self.fuse(index, smoother=smoother, maps=maps, progress=step, cancelled=cancelled)
         if progress is not None:
             progress(len(self) * _TICKS, len(self) * _TICKS, "Done")
 
 
-def _window_of(
-    frames: Frames, spec: WindowSpec, role: Role, progress: Progress | None, cancelled: Cancel | None
-) -> Window:
-    plain = frames.dtype == np.uint8 and spec == "auto"
-    painted = role == "ir" and len(frames.frame_shape) == 3 and isinstance(spec, str) and spec != "full" and not plain
-    scale = _scale_of(frames) if painted else None
-
-    def values() -> Iterator[npt.NDArray[Any]]:
-        for number, index in enumerate(frames.indices()):
-            if cancelled is not None and cancelled():
-                raise Cancelled
-            if progress is not None:
-                progress(number, len(frames), "Choosing the intensity window")
-            frame = frames[index]
-            if painted:
-                frame, _, _ = without_colour(frame, spec)
-            # shares of a palette, for which the window is asked in the values of the colours
-            yield frame if scale is None or frame.ndim == 3 else frame * scale
-
-    size = len(frames) * int(np.prod(frames.frame_shape))
-    kind = frames.dtype if scale is None else np.dtype(np.float64)
-    return shared_window(values(), kind, spec, role, every=-(-size // _PERCENTILE_VALUES))
+def _own(opened: Frames, shape: tuple[int, ...], frames: slice | Sequence[int] | None) -> Frames:
+    """Return the frames that count for a window: those chosen, and none twice because it is repeated."""
+    has_first_axis = bool(shape) and len(opened.shape) == len(shape) and opened.shape[0] == shape[0]
+    return opened.select(frames) if frames is not None and has_first_axis else opened
 
 
-def _scale_of(frames: Frames) -> float | None:
-    """Return what one share of the palette is worth in false colour, None for other colours."""
-    first = frames[next(frames.indices())]
-    plane, _, _ = without_colour(first, "auto")
-    if plane.ndim == 3 or plane.dtype == first.dtype:
-        return None
-    return float(np.iinfo(first.dtype).max) if np.issubdtype(first.dtype, np.integer) else 1.0
+@contextmanager
+def _naming(index: Index) -> Iterator[None]:
+    """Say which frame it was; what is wrong with the first one is mostly wrong with all."""
+    try:
+        yield
+    except ImageError as error:
+        if not any(index):
+            raise
+        raise ImageError(f"Frame {', '.join(str(place) for place in index)}: {error}") from error
 
 
 def _of_frame(progress: Progress | None, number: int, count: int) -> Progress | None:
