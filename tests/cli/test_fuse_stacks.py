@@ -16,6 +16,7 @@ import tifffile
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.images.frames import open_frames
+from napari_irvisfuse.images.scale import Scale
 from napari_irvisfuse.images.stack_files import open_writer
 
 HEIGHT, WIDTH, COUNT = 32, 48, 5
@@ -105,6 +106,31 @@ def test_options_mean_what_they_mean_in_python(run, films):
     np.testing.assert_array_equal(read("o.tif"), expected.fused)
     run("fuse", *films, "-o", "p.tif", "--recipe", "r.yaml", "--frames", "1,2,3", "--quiet")
     np.testing.assert_array_equal(read("p.tif"), expected.fused)
+
+
+@pytest.mark.parametrize("name", ["o.tif", "o.zarr"])
+def test_pixels_keep_their_size_and_frames_their_time(run, tmp_path, monkeypatch, name):
+    if name.endswith(".zarr"):
+        pytest.importorskip("zarr")
+    monkeypatch.chdir(tmp_path)
+    for file, scale in (("i.tif", Scale((7.0, 7.0), "m")), ("v.tif", Scale((0.25, 0.5), "mm"))):
+        with open_writer(file, (COUNT,), (HEIGHT, WIDTH), np.dtype(np.uint8), rate=12.5, scale=scale) as writer:
+            for frame in stack():
+                writer.add(frame)
+    run("fuse", "i.tif", "v.tif", "-o", name, "-m", "average")
+    frames = open_frames(name)
+    assert frames.rate == pytest.approx(12.5)
+    assert frames.scale.pixel_size == pytest.approx((0.25, 0.5))
+    assert frames.scale.pixel_unit == "mm"
+
+
+def test_a_region_of_a_film(run, films):
+    result = run("fuse", *films, "-o", "o.tif", "-m", "max", "--region", "2,3,20,21", "--maps", "maps", "--json")
+    expected = nif.fuse_stack(*films, "max", region=(2, 3, 20, 21), maps=True)
+    np.testing.assert_array_equal(read("o.tif"), expected.fused)
+    assert json.loads(result.stdout)["region"] == [2, 3, 20, 21]
+    assert json.loads(Path("maps/maps.json").read_text(encoding="utf-8"))["region"] == [2, 3, 20, 21]
+    np.testing.assert_array_equal(tifffile.imread("maps/chosen.tif"), expected.maps["chosen"].data)
 
 
 def test_a_single_image_serves_all_frames(run, films):

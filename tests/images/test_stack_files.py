@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_irvisfuse.errors import Cancelled, FusionError, ImageError, OutputError
 from napari_irvisfuse.images import stack_files, video, zarr_files
 from napari_irvisfuse.images.frames import open_frames
 from napari_irvisfuse.images.ranges import Window
+from napari_irvisfuse.images.scale import Scale
 from napari_irvisfuse.images.stack_files import check_stack_output, open_writer
 
 HEIGHT, WIDTH = 19, 23
@@ -125,6 +127,105 @@ def test_ome_zarr_says_what_its_axes_are(tmp_path):
     shutil.rmtree(path / "0")
     with pytest.raises(ImageError, match="cannot be read as an OME-Zarr"):
         zarr_files.open_zarr(path)
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 3)])
+@pytest.mark.parametrize("colour", [(), (3,), (4,)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float64"])
+def test_a_tiff_is_an_ome_tiff(tmp_path, shape, colour, dtype):
+    data = images(shape, dtype, colour)
+    path = write(tmp_path / "a.tif", data, len(shape), rate=12.5, scale=Scale((0.25, 0.5), "mm"))
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_ome
+        (series,) = tiff.series
+        assert series.axes == ("TYX" if len(shape) == 1 else "TZYX") + ("S" if colour else "")
+        np.testing.assert_array_equal(series.asarray(), data)
+        pixels = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]
+        across, per = tiff.pages[0].tags["XResolution"].value
+    assert (pixels["PhysicalSizeX"], pixels["PhysicalSizeXUnit"]) == (0.5, "mm")
+    assert (pixels["TimeIncrement"], pixels["TimeIncrementUnit"]) == (0.08, "s")
+    assert pixels["SizeC"] == (colour[0] if colour else 1)
+    assert across / per == pytest.approx(20)  # pixels in a centimetre, for programs that do not know OME
+
+
+SCALES = [Scale(), Scale((0.25, 0.5), "mm"), Scale((3.0, 2.0)), Scale((1.0, 1.0), "µm"), Scale((2.0, 2.0), "inch")]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.zarr"])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("rate", [None, 12.5])
+def test_size_and_time_come_back(tmp_path, name, scale, rate):
+    if name.endswith(".zarr"):
+        pytest.importorskip("zarr")
+    frames = open_frames(write(tmp_path / name, images((4,)), rate=rate, scale=scale))
+    assert frames.rate == (None if rate is None else pytest.approx(rate))
+    assert frames.scale.pixel_size == (None if scale.pixel_size is None else pytest.approx(scale.pixel_size))
+    assert frames.scale.pixel_unit == scale.pixel_unit.replace("inch", frames.scale.pixel_unit)
+    again = open_frames(write(tmp_path / f"b{name}", images((4,)), rate=frames.rate, scale=frames.scale))
+    assert again.scale == frames.scale
+    assert again.spread((2, 4)).select([1]).scale == frames.scale
+
+
+def test_a_unit_that_no_format_knows_is_left_out(tmp_path):
+    pytest.importorskip("zarr")
+    for name in ("a.tif", "a.zarr"):
+        path = write(tmp_path / name, images(), scale=Scale((2.0, 3.0), "furlong"))
+        assert open_frames(path).scale == Scale()
+
+
+def test_stacks_of_other_programs_have_a_scale_too(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    pages, data = images((4,), "uint16"), images((2, 5), "uint16")
+    options = {"imagej": True, "resolution": (2.0, 4.0), "metadata": {"unit": "mm", "axes": "TYX", "finterval": 0.5}}
+    tifffile.imwrite(tmp_path / "a.tif", pages, **options)
+    frames = open_frames(tmp_path / "a.tif")
+    assert (frames.shape, frames.rate) == ((4,), 2)
+    assert frames.scale.pixel_size == pytest.approx((0.25, 0.5))
+    assert frames.scale.pixel_unit == "mm"
+    group = zarr.open_group(str(tmp_path / "b.zarr"), mode="w", zarr_format=2)  # OME-Zarr 0.4
+    group.create_array("s0", shape=data.shape, chunks=(1, 1, HEIGHT, WIDTH), dtype=data.dtype)[:] = data
+    axes = [{"name": "z", "type": "space", "unit": "meter"}, {"name": "c", "type": "channel"}]
+    axes += [{"name": name, "type": "space", "unit": "millimeter"} for name in "yx"]
+    steps = [{"type": "scale", "scale": [7, 1, 0.3, 0.2]}, {"type": "translation", "translation": [0, 0, 1, 1]}]
+    dataset = {"path": "s0", "coordinateTransformations": steps}
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [dataset]}]
+    frames = open_frames(tmp_path / "b.zarr")
+    assert (frames.shape, frames.scale) == ((2, 5), Scale((0.3, 0.2), "mm"))
+    np.testing.assert_array_equal(read(tmp_path / "b.zarr"), data)
+
+
+ORDER = {"time": 0, "channel": 1, None: 1, "space": 2}
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 3), (2, 3, 2), (1, 2, 1, 2)])
+@pytest.mark.parametrize("colour", [(), (3,), (4,)])
+@pytest.mark.parametrize("dtype", ["bool", "uint16", "float32"])
+def test_ome_zarr_keeps_the_rules_of_its_specification(tmp_path, shape, colour, dtype):
+    zarr = pytest.importorskip("zarr")
+    data = images(shape, dtype, colour)
+    path = write(tmp_path / "film.zarr", data, len(shape), rate=4, scale=Scale((0.25, 0.5), "µm"))
+    np.testing.assert_array_equal(read(path), data)
+    node = zarr.open(str(path), mode="r")
+    if len(shape) + bool(colour) > 3:  # more than five axes: a plain array
+        assert (node.shape, dict(node.attrs)) == (data.shape, {})
+        return
+    (image,) = node.attrs["ome"]["multiscales"]
+    axes, (dataset,) = image["axes"], image["datasets"]
+    array = node[dataset["path"]]
+    assert image["name"] == "film"  # not what the file was called while it was written
+    assert [axis["name"] for axis in axes] == list(array.metadata.dimension_names)
+    assert len({axis["name"] for axis in axes}) == array.ndim <= 5
+    kinds = [axis.get("type") for axis in axes]
+    assert [ORDER[kind] for kind in kinds] == sorted(ORDER[kind] for kind in kinds)
+    assert kinds.count("space") in (2, 3)
+    assert kinds.count("time") == 1
+    assert kinds.count("channel") + kinds.count(None) <= 1
+    assert {axis["unit"] for axis in axes[-2:]} == {"micrometer"}
+    (step,) = dataset["coordinateTransformations"]
+    assert step == {"type": "scale", "scale": [0.25, *[1] * (array.ndim - 3), 0.25, 0.5]}
+    channels = node.attrs["ome"].get("omero", {}).get("channels", [])
+    assert len(channels) == (colour[0] if colour else 0)
+    assert all(set(channel["window"]) == {"min", "start", "end", "max"} for channel in channels)
 
 
 # -- films ------------------------------------------------------------------------------------------------------------

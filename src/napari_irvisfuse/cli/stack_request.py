@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from napari_irvisfuse.errors import Cancelled, ImageError, OutputError
 from napari_irvisfuse.images.files import write_atomically
 from napari_irvisfuse.images.frames import parse_frames
+from napari_irvisfuse.images.regions import Region
 from napari_irvisfuse.images.stack_files import StackWriter, check_stack_output, open_writer
 from napari_irvisfuse.recipe import Recipe
 from napari_irvisfuse.result import FusionResult
@@ -45,6 +46,8 @@ class StackReport:
     shape: tuple[int, ...]
     frame_shape: tuple[int, ...]
     dtype: str
+    grid: str
+    region: Region | None
     windows: dict[str, dict[str, Any]]
     maps: dict[str, dict[str, Any]]
     seconds: float
@@ -54,7 +57,8 @@ class StackReport:
         """Return one line."""
         height, width = self.frame_shape[:2]
         count, recipe = int(np.prod(self.shape)), self.recipe
-        made = f"{count} frames of {width}×{height} {self.dtype}, {recipe.method} on {recipe.device}"
+        where = f" ({self.region.in_words})" if self.region else ""
+        made = f"{count} frames of {width}×{height}{where} {self.dtype}, {recipe.method} on {recipe.device}"
         line = f"{self.targets.output}: {made} ({recipe.precision}) in {self.seconds:.2f} s"
         return f"{line}; {len(self.maps)} maps in {self.targets.maps}" if self.targets.maps else line
 
@@ -67,6 +71,8 @@ class StackReport:
             "shape": [*self.shape, *self.frame_shape],
             "frames": int(np.prod(self.shape)),
             "dtype": self.dtype,
+            "grid": self.grid,
+            "region": self.region and list(astuple(self.region)),
             "windows": self.windows,
             **{name: recipe[name] for name in used},
             "notes": list(self.notes),
@@ -137,6 +143,8 @@ class StackRequest:
             stack.shape,
             result.fused.shape,
             str(result.fused.dtype),
+            result.grid,
+            result.region,
             _windows_of(stack),
             maps,
             time.perf_counter() - started,
@@ -190,6 +198,7 @@ class _Sink:
                 rate=self.fps or stack.rate,
                 window=stack.windows[1] if stack.windows else None,
                 names=names,
+                scale=stack.scale,
                 overwrite=targets.overwrite,
             )
         )
@@ -232,6 +241,8 @@ class _Sink:
             }
             for name, item in first.maps.items()
         }
-        text = json.dumps({"maps": listing, "recipe": recipe.to_dict()}, indent=2, ensure_ascii=False) + "\n"
+        region = {"region": astuple(first.region)} if first.region is not None else {}
+        document = {"maps": listing, "windows": _windows_of(self.stack), **region, "recipe": recipe.to_dict()}
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         write_atomically(folder / "maps.json", lambda target: target.write_text(text, encoding="utf-8"))
         return {name: {**entry, "file": str(folder / str(entry["file"]))} for name, entry in listing.items()}

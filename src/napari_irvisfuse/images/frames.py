@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -18,6 +18,7 @@ from napari_irvisfuse.errors import ImageError, ParameterError
 from .checks import as_image
 from .files import NO_BRIGHTNESS, read_image
 from .radiometric import infrared_unit
+from .scale import Scale, read_scale
 
 __all__ = ["Frames", "Index", "common_shape", "is_stack", "open_frames", "parse_frames"]
 
@@ -47,6 +48,8 @@ class Frames:
         Of the files that the frames come from, where each is a file.
     unit
         Of the values, for example ``"°C"``, where the source says so.
+    scale
+        Size of the pixels, where the source says so.
     """
 
     shape: tuple[int, ...]
@@ -56,6 +59,7 @@ class Frames:
     rate: float | None = None
     names: tuple[str, ...] = ()
     unit: str = ""
+    scale: Scale = field(default_factory=Scale)
 
     def __len__(self) -> int:
         return prod(self.shape)
@@ -262,6 +266,8 @@ def _open_path(path: Path, name: str) -> Frames:
         return open_video(path)
     paged = suffix in _TIFF and path.is_file()
     frames = _open_tiff(path) if paged else from_array(as_image(path, name), name)
+    scale = read_scale(path)
+    frames = replace(frames, scale=scale, rate=1 / scale.interval if scale.interval else None)
     return replace(frames, unit=infrared_unit(path)) if name == "infrared" else frames
 
 

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -17,6 +18,7 @@ from napari_irvisfuse.errors import OutputError
 
 from .files import write_image
 from .ranges import Window, to_dtype
+from .scale import Scale
 from .video import DEFAULT_RATE, VideoWriter, require_av
 from .zarr_files import ZarrWriter, require_zarr
 
@@ -84,6 +86,7 @@ def open_writer(
     rate: float | None = None,
     window: Window | None = None,
     names: tuple[str, ...] = (),
+    scale: Scale | None = None,
     overwrite: bool = False,
 ) -> Iterator[StackWriter]:
     """Write a stack under another name, renamed when it is whole; whatever is raised meanwhile, nothing is left behind.
@@ -95,11 +98,13 @@ def open_writer(
     shape, frame_shape, dtype
         As of :class:`~napari_irvisfuse.images.frames.Frames`.
     rate
-        Frames per second of a film, 25 if None.
+        Frames per second of a film, 25 if None; TIFF and OME-Zarr keep it as the time between two frames.
     window
         Which values a film shows as black and white; 8 bit is shown as it is. None: the data type's range.
     names
         Of the files in a folder, without their endings; numbers if there are none.
+    scale
+        Size of the pixels; TIFF and OME-Zarr keep it.
     overwrite
         Replace what is there.
 
@@ -113,7 +118,8 @@ def open_writer(
     path = check_stack_output(path, overwrite=overwrite)
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
     try:
-        with _writer(temporary, shape, frame_shape, dtype, rate, window, names) as writer:
+        scale = replace(scale or Scale(), interval=1 / rate if rate else None)
+        with _writer(temporary, path.stem, shape, frame_shape, dtype, scale, window, names) as writer:
             yield writer
         temporary.replace(path)
     except OSError as error:
@@ -128,20 +134,21 @@ def open_writer(
 
 def _writer(
     path: Path,
+    name: str,
     shape: tuple[int, ...],
     frame_shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    rate: float | None,
+    scale: Scale,
     window: Window | None,
     names: tuple[str, ...],
 ) -> StackWriter:
     suffix = path.suffix.lower()
     if suffix in FILMS:
-        return _FilmWriter(path, frame_shape, dtype, rate, window)
+        return _FilmWriter(path, frame_shape, dtype, 1 / scale.interval if scale.interval else DEFAULT_RATE, window)
     if suffix == ".zarr":
-        return ZarrWriter(path, shape, frame_shape, dtype, rate)
+        return ZarrWriter(path, shape, frame_shape, dtype, scale, name)
     if suffix:
-        return _TiffWriter(path, shape, frame_shape, dtype)
+        return _TiffWriter(path, shape, frame_shape, dtype, scale)
     return _FolderWriter(path, shape, dtype, names)
 
 
@@ -149,9 +156,9 @@ class _FilmWriter:
     """Turns frames of any type into 8 bit, all in the same way."""
 
     def __init__(
-        self, path: Path, frame_shape: tuple[int, ...], dtype: np.dtype[Any], rate: float | None, window: Window | None
+        self, path: Path, frame_shape: tuple[int, ...], dtype: np.dtype[Any], rate: float, window: Window | None
     ) -> None:
-        self._film = VideoWriter(path, frame_shape, rate or DEFAULT_RATE)
+        self._film = VideoWriter(path, frame_shape, rate)
         full = 1.0 if dtype.kind in "bf" else float(np.iinfo(dtype).max)
         self._window = None if dtype == np.uint8 else window or Window(0.0, full)
 
@@ -169,9 +176,11 @@ class _FilmWriter:
 
 
 class _TiffWriter:
-    """One page a frame, compressed, with the shape of the stack in the first page's description."""
+    """One page a frame, compressed, with the axes of the stack in the first page's description: an OME-TIFF."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], frame_shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], frame_shape: tuple[int, ...], dtype: np.dtype[Any], scale: Scale
+    ) -> None:
         import tifffile
 
         self._native = np.dtype(np.uint8) if dtype == np.bool_ else dtype.newbyteorder("=")
@@ -182,9 +191,8 @@ class _TiffWriter:
         self._options: dict[str, Any] = {"photometric": "rgb" if colour else "minisblack", "compression": "zlib"}
         if colour and frame_shape[-1] == 4:
             self._options["extrasamples"] = ["unassalpha"]
-        axes = {1: "T", 2: "TZ"}.get(len(shape), "Q" * len(shape)) + ("YXS" if colour else "YX")
-        # tifffile's own description of a stack of pages; with it the axes come back as they were
-        self._description: str | None = json.dumps({"shape": (*shape, *frame_shape), "axes": axes})
+        self._options |= scale.tiff_options()  # which every reader knows
+        self._description: bytes | None = _description(shape, frame_shape, self._native, scale)
 
     def __enter__(self) -> Self:
         return self
@@ -196,6 +204,21 @@ class _TiffWriter:
         frame = frame.astype(self._native) * 255 if self._bool else frame.astype(self._native, copy=False)
         self._tiff.write(np.ascontiguousarray(frame), description=self._description, metadata=None, **self._options)
         self._description = None
+
+
+def _description(shape: tuple[int, ...], frame_shape: tuple[int, ...], dtype: np.dtype[Any], scale: Scale) -> bytes:
+    """Return OME-XML, or where it cannot say what the axes are, tifffile's own description of a stack of pages."""
+    import tifffile
+
+    full, colour = (*shape, *frame_shape), "S" * (len(frame_shape) - 2)
+    # readers of OME-XML leave axes of length 1 out
+    if len(shape) > 2 or 1 in shape or dtype == np.float16:
+        return json.dumps({"shape": full, "axes": f"{'Q' * len(shape)}YX{colour}"}).encode()
+    height, width, *samples = frame_shape
+    stored = int(np.prod(shape)), 1, 1, height, width, samples[0] if samples else 1
+    ome = tifffile.OmeXml(Creator="napari-irvisfuse")
+    ome.addimage(dtype, full, stored, axes=f"{'TZ'[: len(shape)]}YX{colour}", **scale.ome_options())
+    return ome.tostring(declaration=True).encode()  # in the page it is UTF-8, and a str would have to be ASCII
 
 
 class _FolderWriter:

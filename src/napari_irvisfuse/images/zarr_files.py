@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,10 +13,17 @@ import numpy.typing as npt
 from napari_irvisfuse.errors import FusionError, ImageError
 
 from .frames import Frames, Index, from_array
+from .scale import Scale
 
 __all__ = ["ZarrWriter", "open_zarr", "require_zarr"]
 
 _KINDS = {"t": "time", "z": "space", "y": "space", "x": "space", "c": "channel"}
+# by the number of axes before those of the image, and whether it has colour; the format wants time, then channels or
+# one axis of no kind, then space, and no more than five of them
+_AXES = {
+    **{(0, False): "yx", (1, False): "tyx", (2, False): "tzyx", (3, False): "tazyx"},
+    **{(0, True): "cyx", (1, True): "tcyx", (2, True): "tczyx"},
+}
 _COLOURS = {"R": "FF0000", "G": "00FF00", "B": "0000FF", "A": "FFFFFF"}
 
 
@@ -46,27 +53,33 @@ def open_zarr(path: Path) -> Frames:
     zarr = require_zarr()
     try:
         node = zarr.open(str(path), mode="r")
-        if not hasattr(node, "shape"):
-            attributes = dict(node.attrs)
-            image = attributes.get("ome", attributes)["multiscales"][0]
-            node = node[image["datasets"][0]["path"]]
-            axes = [axis["name"] for axis in image["axes"]]
-        else:
-            axes = []
+        if hasattr(node, "shape"):
+            return from_array(node)
+        attributes = dict(node.attrs)
+        image = attributes.get("ome", attributes)["multiscales"][0]
+        dataset, axes = image["datasets"][0], image["axes"]
+        node = node[dataset["path"]]
+        names = [axis["name"] for axis in axes]
+        factors = [step["scale"] for step in dataset["coordinateTransformations"] if step["type"] == "scale"]
+        scale = Scale.from_ngff(axes, factors[0]) if factors else Scale()
     except Exception as error:  # stores, codecs and formats each have their own exceptions
         raise ImageError(f"{path} cannot be read as an OME-Zarr image ({error}).") from error
-    if "c" in axes and axes[-3:] == ["c", "y", "x"] and node.shape[-3] in (3, 4):
-        height, width = node.shape[-2:]
+    channel = names.index("c") if "c" in names else None
+    if channel is None or node.shape[channel] not in (3, 4):
+        frames = from_array(node)
+    else:
+        *leading, height, width = (side for number, side in enumerate(node.shape) if number != channel)
 
         def read(index: Index) -> npt.NDArray[Any]:
-            return np.moveaxis(np.asarray(node[index]), 0, -1)
+            place = *index[:channel], slice(None), *index[channel:]
+            return np.moveaxis(np.asarray(node[place]), 0, -1)
 
-        return Frames(node.shape[:-3], (height, width, node.shape[-3]), np.dtype(node.dtype), read)
-    return from_array(node)
+        frames = Frames(tuple(leading), (height, width, node.shape[channel]), np.dtype(node.dtype), read)
+    return replace(frames, scale=scale, rate=1 / scale.interval if scale.interval else None)
 
 
 class ZarrWriter:
-    """An OME-Zarr image that is written frame by frame.
+    """An OME-Zarr image that is written frame by frame; a plain Zarr array where the format has too few axes.
 
     Parameters
     ----------
@@ -74,22 +87,37 @@ class ZarrWriter:
         The folder to make.
     shape, frame_shape, dtype
         As of :class:`~napari_irvisfuse.images.frames.Frames`; colour becomes a channel axis, as the format has it.
-    rate
-        Frames per second, for the scale of the time axis.
+    scale
+        Size of the pixels and time between the frames.
+    name
+        Of the image.
     """
 
     def __init__(
-        self, path: Path, shape: tuple[int, ...], frame_shape: tuple[int, ...], dtype: np.dtype[Any], rate: float | None
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        frame_shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        scale: Scale,
+        name: str,
     ) -> None:
         zarr = require_zarr()
         height, width, *colour = frame_shape
-        full = (*shape, *colour, height, width)
-        chunks = (*(1,) * len(shape), *colour, height, width)
-        group = zarr.open_group(str(path), mode="w", zarr_format=3)
-        group.attrs["ome"] = _metadata(path.stem, len(shape), bool(colour) and colour[0], rate)
-        names = _axes(len(shape), bool(colour))
-        self._array = group.create_array("0", shape=full, chunks=chunks, dtype=dtype, dimension_names=names)
         self._indices = np.ndindex(*shape)
+        names = _AXES.get((len(shape), bool(colour)))
+        self._channel = names.index("c") if names is not None and colour else None
+        if names is None:
+            chunks = *(1,) * len(shape), *frame_shape
+            self._array = zarr.create_array(str(path), shape=(*shape, *frame_shape), chunks=chunks, dtype=dtype)
+            return
+        sides = dict(zip((axis for axis in names if axis not in "cyx"), shape, strict=True))
+        sides |= {"c": colour[0] if colour else 1, "y": height, "x": width}
+        full = [sides[axis] for axis in names]
+        chunks = tuple(side if axis in "cyx" else 1 for axis, side in zip(names, full, strict=True))
+        group = zarr.open_group(str(path), mode="w", zarr_format=3)
+        group.attrs["ome"] = _metadata(name, names, scale, dtype, colour[0] if colour else 0)
+        self._array = group.create_array("0", shape=full, chunks=chunks, dtype=dtype, dimension_names=list(names))
 
     def __enter__(self) -> ZarrWriter:
         return self
@@ -99,29 +127,35 @@ class ZarrWriter:
 
     def add(self, frame: npt.NDArray[Any]) -> None:
         """Write the next frame."""
-        self._array[next(self._indices)] = np.moveaxis(frame, -1, 0) if frame.ndim == 3 else frame
+        index = next(self._indices)
+        if self._channel is None:
+            self._array[index] = frame
+        else:
+            self._array[*index[: self._channel], :, *index[self._channel :]] = np.moveaxis(frame, -1, 0)
 
 
-def _axes(stacked: int, colour: bool) -> list[str]:
-    # what the format has no name for is called "a", "b" …
-    leading = {0: [], 1: ["t"], 2: ["t", "z"]}.get(stacked) or [*"abdefgh"[: stacked - 2], "t", "z"]
-    return [*leading[:stacked], *(["c"] if colour else []), "y", "x"]
-
-
-def _metadata(name: str, stacked: int, colours: int, rate: float | None) -> dict[str, Any]:
+def _metadata(name: str, names: str, scale: Scale, dtype: np.dtype[Any], colours: int) -> dict[str, Any]:
     axes: list[dict[str, Any]] = [
-        {"name": axis, **({"type": _KINDS[axis]} if axis in _KINDS else {})} for axis in _axes(stacked, bool(colours))
+        {"name": axis, **({"type": _KINDS[axis]} if axis in _KINDS else {})} for axis in names
     ]
-    scale = [1.0] * len(axes)
-    for number, axis in enumerate(axes):
-        if axis["name"] == "t" and rate:
-            axis["unit"], scale[number] = "second", 1 / rate
-    dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    factors = [1.0] * len(axes)
+    if scale.interval is not None and names[0] == "t":
+        axes[0]["unit"], factors[0] = "second", scale.interval
+    if scale.pixel_size is not None and (scale.ngff_unit is not None or not scale.pixel_unit):
+        factors[-2:] = scale.pixel_size
+        for axis in axes[-2:]:
+            axis |= {"unit": scale.ngff_unit} if scale.ngff_unit is not None else {}
+    dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": factors}]}
     metadata: dict[str, Any] = {
         "version": "0.5",
         "multiscales": [{"name": name, "axes": axes, "datasets": [dataset]}],
     }
     if colours:
-        channels = [{"label": key, "color": value, "active": key != "A"} for key, value in _COLOURS.items()]
-        metadata["omero"] = {"channels": channels[:colours]}
-    return json.loads(json.dumps(metadata))  # type: ignore[no-any-return]
+        top = float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+        window = {"min": 0.0, "start": 0.0, "end": top, "max": top}
+        channels = [
+            {"label": label, "color": colour, "active": label != "A", "window": window}
+            for label, colour in _COLOURS.items()
+        ]
+        metadata["omero"] = {"channels": channels[:colours], "rdefs": {"model": "color"}}
+    return metadata

@@ -18,6 +18,7 @@ from napari_irvisfuse.images.pair_source import PairSource
 from napari_irvisfuse.images.placement import place
 from napari_irvisfuse.images.ranges import FloatArray, Window
 from napari_irvisfuse.images.regions import Region, parse_region
+from napari_irvisfuse.images.scale import Scale
 from napari_irvisfuse.images.temporal import TemporalSmoother
 from napari_irvisfuse.result import FusionResult
 from napari_irvisfuse.session import FusionSession
@@ -90,6 +91,11 @@ class FusionStack:
     def rate(self) -> float | None:
         """Frames per second, where one of the two knows."""
         return self.visible.rate or self.ir.rate
+
+    @property
+    def scale(self) -> Scale:
+        """Size of the fused pixels, where the source of these knows it; a fused value is no measured one."""
+        return replace((self.ir if self.placement.grid == "ir" else self.visible).scale, value_unit="")
 
     def __len__(self) -> int:
         return len(self.visible)
