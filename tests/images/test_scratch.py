@@ -46,7 +46,7 @@ def test_not_even_a_killed_process_leaves_one(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_too_little_room_is_said_before_anything_is_computed(tmp_path, monkeypatch):
+def test_too_little_room_is_said_and_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 90, 10))
     with pytest.raises(OutputError, match=r"take 1e-06 GB, for which there is no room in .*No space left"):
         Scratch(tmp_path, 0)((1000,), np.dtype(np.uint8))

@@ -187,7 +187,7 @@ def test_what_is_large_lies_on_the_disk_and_leaves_nothing_there(open_film, qtbo
     np.testing.assert_array_equal(layer.data, expected.fused)
     for name, item in expected.maps.items():
         np.testing.assert_array_equal(layer_of(widget, name).data, item.data)
-    assert "on disk, in a file that is gone when" in widget.message
+    assert "in temporary files, which are gone when" in widget.message
     if sys.platform != "win32":
         assert not list((cache_dir() / "stacks").iterdir())  # the file has no name
 
@@ -267,6 +267,26 @@ def test_maps_are_fused_when_they_are_shown(open_film, qtbot):
     widget.view.show_box.value = "everything"
     finish(widget, qtbot)
     assert "only the maps asked for were kept" in widget.message
+
+
+def test_a_choice_per_pixel_is_a_layer_of_labels(open_film, qtbot):
+    widget = open_film(*films())
+    widget.choose("max", show="everything")
+    run(widget, qtbot, "shown")
+    expected = nif.fuse_stack(*films(), "max", device="cpu", maps=True).maps["chosen"].data
+    layer_of(widget, "chosen").visible = True
+    go_to(widget, 4, qtbot)
+    np.testing.assert_array_equal(shown(widget, "chosen"), expected[4])
+
+
+def test_a_second_run_does_not_keep_two_analyses(open_film, qtbot):
+    widget = open_film(*films())
+    run(widget, qtbot, "shown")
+    first = widget.runs.outcome.fusion
+    assert first.is_live("wls", {})
+    widget.run()
+    assert not first.is_live("wls", {})
+    finish(widget, qtbot)
 
 
 def test_colour_follows_too(open_film, qtbot):

@@ -96,6 +96,8 @@ class FusionRuns:
         self.trouble = self.said = ""
         self._given_up = self._following = None
         self._session = None  # two analyses at once may be more than fits the device; a network stays loaded
+        if self.outcome is not None and self.outcome.fusion is not None:
+            self.outcome.fusion.forget()
         self._view.run_bar.started()
         self._view.run_bar.message.say("")
         known = None if self._windows is None or self._windows.read_quickly else self._windows

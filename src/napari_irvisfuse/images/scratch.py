@@ -46,7 +46,7 @@ class Scratch:
         if not self._on_disk:
             return ()
         size = self._on_disk / _GB
-        return (f"{size:.3g} GB of it are kept on disk, in a file that is gone when the layers or napari are.",)
+        return (f"{size:.3g} GB of it lie in temporary files, which are gone when the layers or napari are.",)
 
     def __call__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Return an array of this shape and type, its values undefined.

@@ -157,6 +157,10 @@ class LazyFusion:
         session, maps = self._session and self._session[1], bool(self.maps)
         return session is not None and session.is_live(method, parameters, weights, region=region, maps=maps)
 
+    def forget(self) -> None:
+        """Drop what is kept for a change of live parameters, and may take much of the device's memory."""
+        self._session = None
+
     def as_dask(self) -> dask.array.Array:
         """Return all frames as a dask array, one chunk a frame.
 
