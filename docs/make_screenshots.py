@@ -6,12 +6,13 @@ Run it where there is a screen, or ``xvfb-run -a -s "-screen 0 1600x1000x24" pyt
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtWidgets import QScrollArea, QWidget
 from scipy.ndimage import affine_transform
 
 from napari_irvisfuse._widgets.launch import FuseDemo, open_demo
@@ -77,6 +78,37 @@ def pictures(demo: FuseDemo, folder: Path, prefix: str) -> None:
     viewer.reset_view()
     take(viewer, folder / f"{prefix}inside.png")
     viewer.canvas.grid.enabled = False
+
+
+def channels_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of TransFusion's channel gates beside what else it lets one see."""
+    from napari_irvisfuse._widgets.channel_plot import ChannelPlot
+    from napari_irvisfuse.samples.scene import colour_pair
+
+    demo = open_demo(*colour_pair(), "transfusion", {})
+    viewer, view = demo.viewer, demo.widget.view
+    viewer.window.resize(*size)
+    wait_until(lambda: demo.widget.ready and not demo.widget.running and len(viewer.layers) > 2)
+    show_only(viewer, "fused · TransFusion", "Fused features, level 1", "|Fused − visible|", "|Fused − IR|")
+    viewer.canvas.grid.enabled = True
+    viewer.canvas.grid.stride = 1
+    section = view.sections["channels"]
+    section.expanded = True
+    plot = section.findChild(ChannelPlot)
+    plot.which_box.value = 2
+    plot.order_box.value = "difference"
+    pause()
+    scroll = next(parent for parent in parents(section) if isinstance(parent, QScrollArea))
+    scroll.ensureWidgetVisible(section, 0, 0)
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}channels.png")
+    viewer.close()
+
+
+def parents(widget: QWidget) -> Iterator[QWidget]:
+    """Give what a part of a window is in, from the inside out."""
+    while widget := widget.parentWidget():
+        yield widget
 
 
 def grids_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
@@ -297,6 +329,7 @@ def main() -> None:
         demo.viewer.window.resize(width, height)
         pictures(demo, arguments.folder, arguments.prefix)
         demo.viewer.close()
+    channels_picture(arguments.folder, (width, height), arguments.prefix)
     metrics_picture(arguments.folder, (width, height), arguments.prefix)
     align_picture(arguments.folder, (width, height), arguments.prefix)
     grids_picture(arguments.folder, (width, height), arguments.prefix)
