@@ -5,15 +5,14 @@ torch is imported here and nowhere earlier, inside the functions: it takes secon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from napari_irvisfuse.images.grids import Matrix, fit, overlap
 
-from .layer_geometry import matrix_between, plane_shape
+from .layer_geometry import matrix_between, plane_shape, unplaced
 from .layer_pairs import plane_of
+from .small_planes import small_plane
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -51,16 +50,22 @@ def start_of(ir: Image, visible: Image) -> Matrix:
     """
     matrix = matrix_between(ir, visible)
     shapes = plane_shape(ir), plane_shape(visible)
-    unplaced = shapes[0] != shapes[1] and np.allclose(matrix, np.eye(3))
-    return fit(*shapes) if unplaced or not overlap(matrix, *shapes) else matrix
+    return fit(*shapes) if unplaced(ir, visible) or not overlap(matrix, *shapes) else matrix
 
 
 def check(request: Request, progress: Progress, cancelled: Cancel) -> AlignmentCheck:
     """Tell whether the layers are aligned as they lie."""
     from napari_irvisfuse.alignment.detect import check_alignment
+    from napari_irvisfuse.alignment.planes import WORKING_SIZE, Plane
+    from napari_irvisfuse.alignment.planes import plane_of as as_plane
 
     progress(0, 0, "Reading the layers")
-    planes = plane_of(request.ir, request.ir_step), plane_of(request.visible, request.visible_step)
+
+    def read(layer: Image, step: tuple[int, ...], name: str) -> Plane:
+        small, covers = small_plane(layer, step, WORKING_SIZE, cancelled)
+        return replace(as_plane(small, name), source_shape=covers)  # so that offsets are in the layer's own pixels
+
+    planes = read(request.ir, request.ir_step, "infrared"), read(request.visible, request.visible_step, "visible")
     return check_alignment(*planes, request.start, progress=progress, cancelled=cancelled)
 
 

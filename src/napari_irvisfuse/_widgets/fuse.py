@@ -13,6 +13,7 @@ from napari_irvisfuse.errors import AlignmentError, ParameterError
 from napari_irvisfuse.recipe import Recipe
 
 from . import fusion_jobs, settings
+from .alignment_watch import AlignmentWatch
 from .fuse_view import FuseView
 from .fusion_runs import FusionRuns, in_words
 from .jobs import JobRunner
@@ -64,6 +65,8 @@ class FuseWidget(Container):
         self._not_ready = _LOADING
         self.view = FuseView(viewer, self.native)
         self.runs = FusionRuns(viewer, self.view, self.native)
+        self.alignment = AlignmentWatch(viewer, self.view.alignment, self.native)
+        self.alignment.hold()  # the methods come first
         self.recipes = RecipeMenu(self.view, request=self.request, recipe=self.recipe, tell=self._tell)
         self._lookups = JobRunner(self.native, "Loading the fusion methods")
         self._link = ViewerLink(viewer)
@@ -160,6 +163,8 @@ class FuseWidget(Container):
         if self._run_when_ready:
             self._run_when_ready = False
             self.run()
+        if not self.running:
+            self.alignment.resume()
 
     def _on_no_catalogue(self, error: BaseException) -> None:
         _log.error("The fusion methods cannot be loaded", exc_info=error)
@@ -279,6 +284,7 @@ class FuseWidget(Container):
         self.view.edited.connect(self._on_edited)
         self.view.run_bar.run_asked.connect(self.run)
         self.view.run_bar.cancel_asked.connect(self.cancel)
+        self.runs.started.connect(self.alignment.hold)
         self.runs.added.connect(self._on_added)
         self.runs.missed.connect(self._follow_soon)
         self.runs.finished.connect(self._on_finished)
@@ -302,6 +308,8 @@ class FuseWidget(Container):
             self.view.show_channels(self.runs.outcome.result.maps)
         if not self.runs.trouble:
             self._catch_up()  # settings may have changed meanwhile
+        if not self.running:
+            self.alignment.resume()
         self._refresh()
 
     def _on_layers_changed(self) -> None:
@@ -316,10 +324,12 @@ class FuseWidget(Container):
         self._link.look_at({layer for layer in (ir, visible) if layer is not None})
         self._link.watch_shapes(self.view.region.shapes)
         self.view.grid.show(ir, visible)
+        self.alignment.look(ir, visible)
 
     def _on_moved(self) -> None:
         self.runs.said = ""
         self.view.grid.show(self.view.layers.ir, self.view.layers.visible)
+        self.alignment.look(self.view.layers.ir, self.view.layers.visible)
         self._follow_soon()
         self._refresh()
 
@@ -329,6 +339,7 @@ class FuseWidget(Container):
 
     def _on_step_changed(self) -> None:
         self.runs.said = ""
+        self.alignment.look(self.view.layers.ir, self.view.layers.visible)
         self._follow_soon()
 
     def _on_data_changed(self) -> None:
@@ -354,6 +365,7 @@ class FuseWidget(Container):
             self.runs.cancel()
             self.runs.forget()
             self.runs.attend(False)
+            self.alignment.look(None, None)
             self._lookups.cancel()
             self._link.detach()
 

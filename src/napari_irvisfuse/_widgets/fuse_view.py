@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from napari_irvisfuse.errors import ParameterError
 from napari_irvisfuse.images.ranges import parse_window
 
+from .alignment_notice import AlignmentNotice
 from .channels import pairings
 from .device_info import DeviceChoice
 from .grid_choice import GridBox
@@ -307,6 +308,7 @@ class FuseView:
     def _build(self, viewer: ViewerModel) -> None:
         self.layers = LayerChoice(viewer)
         self.grid = GridBox()
+        self.alignment = AlignmentNotice()
         self.region = RegionChoice(viewer)
         self.stack = StackChoice()
         self.stack.offer(is_stacked(self.layers.ir, self.layers.visible))
@@ -360,6 +362,7 @@ class FuseView:
         column.setSpacing(6)
         column.addWidget(self.layers.native)
         column.addWidget(self.grid.native)
+        column.addWidget(self.alignment.native)
         column.addWidget(self.stack.native)
         column.addWidget(self.region.native)
         column.addWidget(rows(("Method", self.method_box.native)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari_irvisfuse.stacks import LazyFusion
 
     from .fusion_jobs import Outcome, Request, SharedWindows, Wanted
+    from .jobs import JobFunction
     from .shown_frames import ShownFrames
 
 __all__ = ["FusionRuns", "in_words"]
@@ -53,6 +55,8 @@ class FusionRuns:
 
     Attributes
     ----------
+    started
+        A run or a live update begins.
     finished
         Nothing runs any more; :attr:`outcome`, :attr:`trouble` and :attr:`said` tell how it ended.
     missed
@@ -65,6 +69,7 @@ class FusionRuns:
         Sentences for the user, or empty: what went wrong, what was done, why the result shown is out of date.
     """
 
+    started = Signal()
     finished = Signal()
     added = Signal()
     missed = Signal()
@@ -101,13 +106,11 @@ class FusionRuns:
         self._view.run_bar.started()
         self._view.run_bar.message.say("")
         known = None if self._windows is None or self._windows.read_quickly else self._windows
-        self._jobs.start(
+        self._start(
             partial(fusion_jobs.run, request, known),
             on_progress=self._view.run_bar.progress,
             on_success=self._on_run,
-            on_failure=self._on_failure,
             on_cancel=self._on_cancel,
-            on_finish=self._on_finish,
         )
 
     def follow(self, request: Request | None, *, live: bool = False) -> None:
@@ -178,13 +181,11 @@ class FusionRuns:
         self.trouble = ""
         self._following = request
         self._slow.start()
-        self._jobs.start(
+        self._start(
             partial(fusion_jobs.follow, request, kept, self._windows),
             on_progress=self._on_follow_progress,
             on_success=partial(self._on_followed, self._versions),
-            on_failure=self._on_failure,
             on_cancel=self._on_follow_cancel,
-            on_finish=self._on_finish,
         )
 
     def _show_frames(self) -> None:
@@ -198,13 +199,11 @@ class FusionRuns:
         self._following = None
         self.trouble = ""
         self._slow.start()
-        self._jobs.start(
-            partial(fusion_jobs.show, wanted),
-            on_progress=self._on_follow_progress,
-            on_success=self._on_frames,
-            on_failure=self._on_failure,
-            on_finish=self._on_finish,
-        )
+        self._start(partial(fusion_jobs.show, wanted), on_progress=self._on_follow_progress, on_success=self._on_frames)
+
+    def _start(self, function: JobFunction, **handlers: Callable[..., object]) -> None:
+        self.started.emit()
+        self._jobs.start(function, on_failure=self._on_failure, on_finish=self._on_finish, **handlers)
 
     def _on_frames(self, _: None) -> None:
         for layer in self._viewer.layers:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import ComboBox
 from psygnal import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from .layer_geometry import affine_that_fits
+from .layer_geometry import affine_that_fits, unplaced
 from .layer_pairs import place_layers, problem_with
 from .qt_parts import Message, rows
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_irvisfuse.images.placement import GridChoice, Placement
+    from napari_irvisfuse.images.placement import GridChoice
 
 __all__ = ["GridBox"]
 
@@ -74,14 +73,12 @@ class GridBox:
     def show(self, ir: Image | None, visible: Image | None) -> None:
         """Say what a choice means for these two layers."""
         self._layers = ir, visible
-        placement = None
-        if ir is not None and visible is not None and problem_with(ir, visible) is None:
-            placement = place_layers(ir, visible, self.value)
-        resampled = placement is not None and placement.ir_to_visible is not None
-        self.native.setVisible(resampled)
-        if placement is None or not resampled:
+        if ir is None or visible is None or problem_with(ir, visible) is not None:
+            self.native.setVisible(False)
             return
-        in_the_corner = _begin_alike(placement)
+        placement = place_layers(ir, visible, self.value)
+        self.native.setVisible(placement.ir_to_visible is not None)
+        in_the_corner = unplaced(ir, visible)
         self.fit_button.setVisible(in_the_corner)
         if in_the_corner:
             self.message.say(_IN_THE_CORNER, "warning")
@@ -96,8 +93,3 @@ class GridBox:
         ir, visible = self._layers
         if ir is not None and visible is not None:
             ir.affine = affine_that_fits(ir, visible)
-
-
-def _begin_alike(placement: Placement) -> bool:
-    """Tell whether both layers have the same transform, as files have that were only opened."""
-    return placement.ir_to_visible is not None and np.allclose(placement.ir_to_visible, np.eye(3))

@@ -23,6 +23,7 @@ __all__ = [
     "plane_shape",
     "plane_to_world",
     "spatial",
+    "unplaced",
 ]
 
 
@@ -82,6 +83,17 @@ def matrix_between(first: Image, second: Image) -> Matrix:
         As for :func:`grid_of`.
     """
     return grid_of(first, second).onto(grid_of(second))
+
+
+def unplaced(ir: Image, visible: Image) -> bool:
+    """Tell whether nobody has placed these layers yet: two sizes that begin at the same pixel, as opened files do.
+
+    Raises
+    ------
+    AlignmentError
+        As for :func:`grid_of`.
+    """
+    return plane_shape(ir) != plane_shape(visible) and np.allclose(matrix_between(ir, visible), np.eye(3))
 
 
 def affine_that_fits(ir: Image, visible: Image) -> npt.NDArray[np.float64]:

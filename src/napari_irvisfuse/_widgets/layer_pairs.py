@@ -167,22 +167,24 @@ def displayed_step(layer: Image, dims: Dims) -> tuple[int, ...]:
     return tuple(round(float(index)) for index in layer.world_to_data(dims.point))
 
 
-def plane_of(layer: Image, step: tuple[int, ...]) -> npt.NDArray[Any]:
+def plane_of(layer: Image, step: tuple[int, ...], level: int = 0) -> npt.NDArray[Any]:
     """Read one plane of a layer.
 
     Parameters
     ----------
     layer
-        Of a multiscale layer the full resolution is read.
+        The layer.
     step
         Which plane of a stack, by its index; the axes of a layer are the last ones. See :func:`displayed_step`.
+    level
+        Of a multiscale layer, with as many planes as the full resolution, level 0, has.
 
     Raises
     ------
     ImageError
         If the stack does not reach to this step.
     """
-    data = _full_resolution(layer)
+    data = layer.data[level] if layer.multiscale else layer.data
     stacked = layer.ndim - 2
     padded = (0,) * layer.ndim + tuple(step)
     index = padded[len(padded) - layer.ndim : len(padded) - 2]

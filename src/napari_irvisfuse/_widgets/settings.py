@@ -14,7 +14,7 @@ from typing import Any
 from napari_irvisfuse.errors import OutputError
 from napari_irvisfuse.images.files import write_atomically
 
-__all__ = ["load", "preference", "save"]
+__all__ = ["PLUGIN", "load", "preference", "save"]
 
 PLUGIN = "napari-irvisfuse"
 _log = logging.getLogger(__name__)

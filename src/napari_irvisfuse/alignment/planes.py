@@ -63,7 +63,7 @@ def plane_of(image: object, name: str) -> Plane:
     Parameters
     ----------
     image
-        Array, tensor or path, as for :func:`~napari_irvisfuse.fuse`.
+        Array, tensor or path, as for :func:`~napari_irvisfuse.fuse`; a :class:`Plane` is returned as it is.
     name
         What the errors call it: ``"infrared"``.
 
@@ -72,6 +72,8 @@ def plane_of(image: object, name: str) -> Plane:
     ImageError
         If it is no image.
     """
+    if isinstance(image, Plane):
+        return image
     array = as_image(image, name)
     # percentiles, whatever the image is fused with: one hot pixel must not flatten the rest
     luma, _, valid, _ = normalise(array, name, "percentile", "ir", np.float32)
