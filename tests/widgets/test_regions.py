@@ -252,6 +252,8 @@ def make(qtbot):
     for widget in made:
         widget.cancel()
         qtbot.waitUntil(lambda widget=widget: not widget.running, timeout=10_000)
+        widget.alignment.hold()
+        qtbot.waitUntil(lambda widget=widget: not widget.alignment.waiting, timeout=10_000)
 
 
 def finish(widget, qtbot):

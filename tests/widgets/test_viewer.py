@@ -84,6 +84,28 @@ def test_a_finished_job_is_not_asked_about(docked: Any) -> None:
     assert viewer.window._task_status_manager.get_status() == []
 
 
+def test_closing_stops_a_job_that_nobody_asked_for_without_a_question(make_napari_viewer: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer()
+    widget = QWidget()
+    viewer.window.add_dock_widget(widget, name="test")
+    runner = JobRunner(widget, "Something small", unasked=True)
+    started, stopped = threading.Event(), threading.Event()
+
+    def work(progress: Any, cancelled: Any) -> None:
+        started.set()
+        while not cancelled():
+            time.sleep(0.002)
+        stopped.set()
+        raise Cancelled
+
+    runner.start(work)
+    qtbot.waitUntil(started.is_set)
+    assert viewer.window._task_status_manager.get_status() == []
+    viewer.close()
+    qtbot.waitUntil(stopped.is_set, timeout=1000)
+    assert QThreadPool.globalInstance().waitForDone(2000)
+
+
 def test_sample_fusion_and_live_update(make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     full = scene.radiometric_pair
     monkeypatch.setattr(scene, "radiometric_pair", lambda: full(96, 128))

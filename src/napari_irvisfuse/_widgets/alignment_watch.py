@@ -56,7 +56,7 @@ class AlignmentWatch:
 
     def __init__(self, viewer: ViewerModel, notice: AlignmentNotice, owner: QWidget) -> None:
         self._viewer, self._notice = viewer, notice
-        self._jobs = JobRunner(owner, "Checking the alignment")
+        self._jobs = JobRunner(owner, "Checking the alignment", unasked=True)
         self._timer = single_shot(owner, _WAIT_MS, self._check)
         self._scene: _Scene | None = None
         self._seen: deque[tuple[_Scene, AlignmentCheck]] = deque(maxlen=_REMEMBERED)

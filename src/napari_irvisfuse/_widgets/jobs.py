@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import superqt.utils
 from napari.qt.threading import FunctionWorker, GeneratorWorkerSignals, create_worker
 from qtpy.QtCore import QEventLoop, QObject, QTimer, Signal, Slot
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
@@ -124,16 +125,19 @@ class JobRunner(QObject):
         is destroyed no callback is called any more.
     title
         What the jobs are called in napari's question whether to close while one is running.
+    unasked
+        The user did not ask for these jobs, and is not asked about them: they end with the viewer.
     """
 
     # Keeps runner, callbacks and widget alive until their job has ended: were they garbage earlier, the collector
     # could run in the job's thread and destroy Qt widgets there.
     _busy: ClassVar[set[JobRunner]] = set()
 
-    def __init__(self, owner: QWidget, title: str = "Infrared and visible fusion") -> None:
+    def __init__(self, owner: QWidget, title: str = "Infrared and visible fusion", *, unasked: bool = False) -> None:
         super().__init__(owner)
         self._owner = owner
         self._title = title
+        self._create = superqt.utils.create_worker if unasked else create_worker  # napari's own list has the latter
         self._job: Job | None = None
         self._next: Job | None = None
         self._last: Job | None = None
@@ -178,7 +182,7 @@ class JobRunner(QObject):
         Job
             The new job.
         """
-        job: Job = create_worker(_Task(function, self._title), _worker_class=Job, _start_thread=False)
+        job: Job = self._create(_Task(function, self._title), _worker_class=Job, _start_thread=False)
         self._callbacks[job] = _Callbacks(on_progress, on_success, on_failure, on_cancel, on_finish)
         self._busy.add(self)
         waiting, self._next = self._next, job
