@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import napari_irvisfuse as nif
-from napari_irvisfuse.errors import FusionError, OutputError, RecipeError
+from napari_irvisfuse.errors import AlignmentError, FusionError, OutputError, RecipeError
 from napari_irvisfuse.recipe import Recipe
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -27,6 +27,7 @@ WINDOWS = st.one_of(
     st.sampled_from(["auto", "full", "data", "percentile"]),
     st.tuples(st.floats(-1e6, 0), st.floats(1e-3, 1e6)),
 )
+SHAPES = st.none() | st.tuples(st.integers(1, 9999), st.integers(1, 9999))
 RECIPES = st.builds(
     Recipe,
     method=NAMES,
@@ -37,6 +38,9 @@ RECIPES = st.builds(
     weights_sha256=st.none() | st.text("0123456789abcdef", min_size=64, max_size=64),
     ir_window=WINDOWS,
     visible_window=WINDOWS,
+    ir_to_visible=st.sampled_from([None, "fit", ((1.0, 0.0, 2.5), (0.0, 1.5, -3.0), (0.0, 0.0, 1.0))]),
+    ir_shape=SHAPES,
+    visible_shape=SHAPES,
     output=st.sampled_from(["visible", "natural", "luma"]),
     versions=st.dictionaries(NAMES, NAMES, max_size=2),
 )
@@ -103,6 +107,34 @@ def test_files_that_are_not_there_or_no_text(tmp_path):
         Recipe("wls").save(tmp_path / "nowhere" / "recipe.yaml")
 
 
+def test_a_matrix_keeps_the_sizes_that_it_belongs_to():
+    ir, visible = images()
+    matrix = ((1.0, 0.0, 2.5), (0.0, 1.0, -3.0), (0.0, 0.0, 1.0))
+    first = nif.fuse(ir, visible, "average", ir_to_visible=matrix)
+    recipe = Recipe.from_yaml(first.recipe.to_yaml())
+    assert (recipe.ir_to_visible, recipe.ir_shape, recipe.visible_shape) == (matrix, (24, 31), (24, 31))
+    np.testing.assert_array_equal(nif.fuse(ir, visible, **recipe.arguments()).fused, first.fused)
+    with pytest.raises(AlignmentError, match="was found on an infrared image of 31×24 pixels, and this one has 20×24"):
+        nif.fuse(ir[:, :20], visible, **recipe.arguments())
+    with pytest.raises(AlignmentError, match="was found on a visible image of 31×24 pixels, and this one has 31×20"):
+        nif.fuse(ir, visible[:20], **recipe.arguments())
+
+
+def test_what_belongs_to_all_sizes_keeps_none():
+    ir, visible = images()
+    for placed in (None, "fit"):
+        recipe = nif.fuse(ir, visible, "average", ir_to_visible=placed).recipe
+        assert (recipe.ir_shape, recipe.visible_shape, recipe.alignment) == (None, None, None)
+
+
+def test_a_recipe_of_before_whose_sizes_are_unknown_fits_all():
+    ir, visible = images()
+    rows = [[1, 0, 0.5], [0, 1, 0], [0, 0, 1]]
+    old = Recipe.from_text(json.dumps({"irvisfuse_recipe": 1, "method": "average", "ir_to_visible": rows}))
+    assert old.ir_shape is None
+    assert nif.fuse(ir[:20], visible, **old.arguments()).fused.shape == visible.shape
+
+
 # -- to the same pixels -----------------------------------------------------------------------------------------
 
 
@@ -150,7 +182,8 @@ def test_its_python_always_compiles_and_says_everything_that_is_not_usual(recipe
 
     exec(code, {"nif": Recorder})
     assert called.pop("images") == ("ir.png", "visible.png")
-    assert {**Recipe(recipe.method).arguments(), **called} == recipe.arguments()
+    wanted = {**recipe.arguments(), "ir_to_visible": recipe.ir_to_visible}  # as numbers that can be read
+    assert {**Recipe(recipe.method).arguments(), **called} == wanted
 
 
 # -- what is no recipe ------------------------------------------------------------------------------------------
@@ -194,6 +227,8 @@ def test_recipes_of_another_format(version):
         ({"precision": [1]}, "precision"),
         ({"weights": {"a": 1}}, "weights"),
         ({"weights_sha256": 5}, "weights_sha256"),
+        ({"ir_shape": [24]}, "ir_shape"),
+        ({"visible_shape": [24, 0]}, "visible_shape"),
     ],
     ids=str,
 )

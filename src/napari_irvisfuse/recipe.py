@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FusionError, ParameterError, RecipeError
+from .images.alignment_files import Alignment, as_shape
 from .images.files import write_atomically
+from .images.grids import as_matrix
 from .images.pair import Output, check_output_rule
 from .images.placement import GridChoice, PlacementSpec, check_grid, parse_rows
 from .images.ranges import Windows, WindowSpec, check_windows, parse_window
@@ -42,6 +44,9 @@ class Recipe:
     ir_to_visible, grid
         How the images lie on each other and on whose grid they are fused, as asked for: ``"fit"``, the three rows of a
         matrix in pixels, or None if both have the same pixels; ``"visible"``, ``"ir"`` or ``"finer"``.
+    ir_shape, visible_shape
+        Height and width of the images that the matrix belongs to; images of other sizes are refused. None: unknown, or
+        there is no matrix.
     region
         What was fused of that grid, ``(top, left, bottom, right)``; None: all of it.
     output
@@ -61,6 +66,8 @@ class Recipe:
     ir_window: WindowSpec = "auto"
     visible_window: WindowSpec = "auto"
     ir_to_visible: PlacementSpec = None
+    ir_shape: tuple[int, int] | None = None
+    visible_shape: tuple[int, int] | None = None
     grid: GridChoice = "visible"
     region: tuple[int, int, int, int] | None = None
     output: Output = "visible"
@@ -68,17 +75,25 @@ class Recipe:
     windows: Windows = "shared"
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def alignment(self) -> Alignment | None:
+        """The matrix with the sizes of the images that it belongs to, None if there is no matrix."""
+        if not isinstance(self.ir_to_visible, tuple):
+            return None
+        return Alignment(as_matrix(self.ir_to_visible), "recipe", self.ir_shape, self.visible_shape)
+
     def arguments(self) -> dict[str, Any]:
         """Return keyword arguments for :func:`~napari_irvisfuse.fuse` that repeat this result.
 
-        The device is left to be chosen anew (a recipe made on a GPU runs on a laptop); the precision is kept.
+        A matrix comes as an :class:`~napari_irvisfuse.Alignment`, which refuses images of other sizes. The device is
+        left to be chosen anew (a recipe made on a GPU runs on a laptop); the precision is kept.
         """
         return {
             "method": self.method,
             "precision": self.precision,
             "ir_window": self.ir_window,
             "visible_window": self.visible_window,
-            "ir_to_visible": self.ir_to_visible,
+            "ir_to_visible": self.alignment or self.ir_to_visible,
             "grid": self.grid,
             "region": self.region,
             "output": self.output,
@@ -90,7 +105,8 @@ class Recipe:
     def as_python(self, ir: str = '"ir.png"', visible: str = '"visible.png"') -> str:
         """Return Python code that repeats this result; ``ir`` and ``visible`` are expressions."""
         default = Recipe(self.method).arguments()
-        extra = {key: value for key, value in self.arguments().items() if default.get(key) != value or key == "method"}
+        chosen = {**self.arguments(), "ir_to_visible": self.ir_to_visible}  # code names its images, and can be read
+        extra = {key: value for key, value in chosen.items() if default.get(key) != value or key == "method"}
         lines = [f"    {key}={value!r}," for key, value in extra.items()]
         body = "\n".join([f"    {ir},", f"    {visible},", *lines])
         return f"import napari_irvisfuse as nif\n\nresult = nif.fuse(\n{body}\n)\n"
@@ -147,6 +163,8 @@ class Recipe:
         try:
             fields["grid"] = check_grid(fields.get("grid", "visible"))
             fields["ir_to_visible"] = parse_rows(fields.get("ir_to_visible"))
+            for key in ("ir_shape", "visible_shape"):
+                fields[key] = as_shape(fields.get(key), key)
             region = parse_region(fields.get("region"))
             fields["region"] = None if region is None else dataclasses.astuple(region)
         except FusionError as error:

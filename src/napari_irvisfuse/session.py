@@ -135,7 +135,6 @@ class FusionSession:
         compute = runtime.compute
         precision = compute.network if name is not None else compute.arithmetic
         ir_window, visible_window = pair.windows
-        ir_to_visible, grid = pair.placement.asked
         return FusionResult(
             fused=fused,
             maps=MappingProxyType(found),
@@ -148,8 +147,7 @@ class FusionSession:
                 weights_sha256=_hash_of(runtime.weights),
                 ir_window=ir_window,
                 visible_window=visible_window,
-                ir_to_visible=ir_to_visible,
-                grid=grid,
+                **pair.placement.as_recipe(),
                 region=None if where is None else astuple(where),
                 output=output,
                 versions={p: version(p) for p in ("napari-irvisfuse", "torch", "numpy")},

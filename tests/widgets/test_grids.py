@@ -15,7 +15,8 @@ from napari_irvisfuse._widgets import settings as preferences
 from napari_irvisfuse._widgets.fuse import FuseWidget
 from napari_irvisfuse._widgets.layer_geometry import affine_that_fits, grid_of, matrix_between
 from napari_irvisfuse._widgets.layer_pairs import pair_from_layers, place_layers, problem_with
-from napari_irvisfuse.images.grids import apply
+from napari_irvisfuse.images.grids import apply, fit
+from napari_irvisfuse.images.placement import parse_rows
 
 RNG = np.random.default_rng(5)
 IR = RNG.integers(0, 256, (24, 32), dtype=np.uint8)
@@ -158,6 +159,8 @@ def make(qtbot, monkeypatch):
     for widget in made:
         widget.cancel()
         qtbot.waitUntil(lambda widget=widget: not widget.running and not widget._lookups.running, timeout=20_000)
+        widget.alignment.hold()
+        qtbot.waitUntil(lambda widget=widget: not widget.alignment.waiting, timeout=20_000)
 
 
 def run(widget, qtbot):
@@ -262,7 +265,61 @@ def test_recipe_and_code_know_how_the_layers_lie(make, viewer, qtbot, tmp_path):
     widget.view.grid.value = "visible"
     widget.recipes.load(tmp_path / "r.yaml")
     assert widget.view.grid.value == "finer"
-    assert "alignment is left out" in widget.message
+    assert "Settings taken from r.yaml." in widget.message
+    assert "lies where" not in widget.message  # it did before
+
+
+def saved(path, matrix, **changes):
+    recipe = nif.Recipe("average", ir_to_visible=matrix, **changes)
+    return recipe.save(path / "r.yaml")
+
+
+def test_a_recipe_puts_the_infrared_layer_where_it_says(make, viewer, tmp_path):
+    widget = make(viewer)
+    ir, visible = viewer.layers["infrared"], viewer.layers["visible"]
+    before, own = ir.affine.affine_matrix.copy(), ir.scale.copy()
+    matrix = np.array([[1.9, 0.1, 3], [-0.1, 2.1, 5], [0, 0, 1]])
+    shapes = {"ir_shape": IR.shape, "visible_shape": VISIBLE.shape[:2]}
+    widget.recipes.load(saved(tmp_path, parse_rows(matrix), **shapes))
+    np.testing.assert_allclose(matrix_between(ir, visible), matrix, atol=1e-9)
+    np.testing.assert_array_equal(ir.scale, own)
+    assert "'infrared' lies where it says" in widget.message
+    np.testing.assert_allclose(widget.recipe().alignment.ir_to_visible, matrix, atol=1e-9)
+    assert (widget.recipe().ir_shape, widget.recipe().visible_shape) == (IR.shape, VISIBLE.shape[:2])
+    widget.recipes.undo()
+    np.testing.assert_array_equal(ir.affine.affine_matrix, before)
+    assert "lies where it did before" in widget.message
+
+    widget.recipes.load(saved(tmp_path, "fit"))
+    np.testing.assert_allclose(matrix_between(ir, visible), fit(IR.shape, VISIBLE.shape[:2]), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shapes", "words"),
+    [
+        (np.eye(3), {"ir_shape": (48, 64)}, "was found on an infrared image of 64×48 pixels, and this one has 32×24"),
+        ([[1, 0, 0], [0, 1, 0], [1e-3, 0, 1]], {}, "homography"),
+    ],
+)
+def test_an_alignment_that_cannot_be_taken_over_is_said_and_the_settings_are_taken(
+    make, viewer, tmp_path, matrix, shapes, words
+):
+    widget = make(viewer)
+    before = viewer.layers["infrared"].affine.affine_matrix.copy()
+    widget.recipes.load(saved(tmp_path, parse_rows(matrix), output="luma", **shapes))
+    assert "Its alignment is left out." in widget.message
+    assert words in widget.message
+    assert widget.view.run_bar.message.level == "error"
+    assert widget.view.output_box.value == "luma"
+    np.testing.assert_array_equal(viewer.layers["infrared"].affine.affine_matrix, before)
+
+
+def test_a_recipe_with_an_alignment_waits_for_layers(make, tmp_path):
+    widget = make(ViewerModel())
+    widget.recipes.undo()
+    assert widget.message == "Choose an infrared layer."
+    widget.recipes.load(saved(tmp_path, "fit"))
+    assert widget.message.endswith("Its alignment is left out. Choose two layers, and load it again.")
 
 
 def test_the_choice_is_remembered_and_reset(make, viewer):

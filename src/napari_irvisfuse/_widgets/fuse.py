@@ -13,6 +13,7 @@ from napari_irvisfuse.errors import AlignmentError, ParameterError
 from napari_irvisfuse.recipe import Recipe
 
 from . import fusion_jobs, settings
+from .align_moves import Moves
 from .alignment_watch import AlignmentWatch
 from .fuse_view import FuseView
 from .fusion_runs import FusionRuns, in_words
@@ -67,7 +68,9 @@ class FuseWidget(Container):
         self.runs = FusionRuns(viewer, self.view, self.native)
         self.alignment = AlignmentWatch(viewer, self.view.alignment, self.native)
         self.alignment.hold()  # the methods come first
-        self.recipes = RecipeMenu(self.view, request=self.request, recipe=self.recipe, tell=self._tell)
+        self.recipes = RecipeMenu(
+            self.view, request=self.request, recipe=self.recipe, moves=Moves(viewer), tell=self._tell
+        )
         self._lookups = JobRunner(self.native, "Loading the fusion methods")
         self._link = ViewerLink(viewer)
         self._follow_timer = single_shot(self.native, _FOLLOW_MS, self._follow)
@@ -152,8 +155,10 @@ class FuseWidget(Container):
         request, outcome = self.request(), self.runs.outcome
         if outcome is not None and request is not None and request.key == outcome.request.key:
             return outcome.result.recipe  # knows the versions and the weights' hash
-        seen = {} if request is None else {"ir_to_visible": request.ir_to_visible, "region": request.region}
-        return Recipe(**self.view.choices(), **seen)
+        if request is None:
+            return Recipe(**self.view.choices())
+        placed = place_layers(request.ir, request.visible, request.grid).as_recipe()
+        return Recipe(**{**self.view.choices(), **placed, "region": request.region})
 
     # -- loading and looking up ------------------------------------------------------------------------------------
 

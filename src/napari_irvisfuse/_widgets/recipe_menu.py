@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_irvisfuse.errors import FusionError
+from napari_irvisfuse.errors import AlignmentError, FusionError
+from napari_irvisfuse.images.grids import fit, inverse, same_place
 from napari_irvisfuse.recipe import Recipe
 
+from .layer_geometry import matrix_between, plane_shape
+from .layer_pairs import problem_with_planes
+
 if TYPE_CHECKING:
+    from .align_moves import Moves
     from .fuse_view import FuseView
     from .fusion_jobs import Request
 
@@ -35,6 +40,8 @@ class RecipeMenu:
         Returns what Run would do, or None.
     recipe
         Returns the recipe of what is shown or set.
+    moves
+        Puts the infrared layer where a recipe says, and back.
     tell
         Shows a sentence in the widget.
     """
@@ -45,13 +52,15 @@ class RecipeMenu:
         *,
         request: Callable[[], Request | None],
         recipe: Callable[[], Recipe],
+        moves: Moves,
         tell: _Tell,
     ) -> None:
-        self._view, self._request, self._recipe, self._tell = view, request, recipe, tell
+        self._view, self._request, self._recipe, self._moves, self._tell = view, request, recipe, moves, tell
         bar = view.run_bar
         bar.add_action("Copy as Python", self.copy_as_python, "Code for the console that gives the same result")
         bar.add_action("Save recipe…", self._on_save, "A small file that the command line and Python replay")
-        bar.add_action("Load recipe…", self._on_load, "Take over method, parameters, windows and precision")
+        bar.add_action("Load recipe…", self._on_load, "Take over all settings and the alignment")
+        bar.add_action("Undo alignment", self.undo, "Put the infrared layer back where it was before a recipe moved it")
         bar.add_separator()
         bar.add_action("Reset all settings", self.reset, "Everything but the layers and the method")
 
@@ -78,7 +87,7 @@ class RecipeMenu:
             self._tell(f"Recipe saved as {saved.name}.")
 
     def load(self, path: str | Path) -> None:
-        """Take method, parameters, windows and precision from a recipe; what is wrong is said in the widget."""
+        """Take over a recipe, and put the infrared layer where it says; what is wrong is said in the widget."""
         view = self._view
         try:
             recipe = Recipe.load(path)
@@ -91,9 +100,43 @@ class RecipeMenu:
         view.ir_window.value, view.visible_window.value = recipe.ir_window, recipe.visible_window
         view.output_box.value, view.grid.value = recipe.output, recipe.grid
         view.stack.state = {"smoothing": recipe.smoothing, "windows": recipe.windows}
-        placed = " Its alignment is left out: here the layers' own transforms count." if recipe.ir_to_visible else ""
         part = " Its region is left out: choose what to fuse." if recipe.region else ""
-        self._tell(f"Settings taken from {Path(path).name}.{placed}{part}")
+        taken = f"Settings taken from {Path(path).name}."
+        try:
+            placed = self._place(recipe)
+        except AlignmentError as error:
+            self._tell(f"{taken} Its alignment is left out. {error}", trouble=True)
+        else:
+            self._tell(f"{taken}{placed}{part}")
+
+    def undo(self, _: bool = False) -> None:
+        """Put the infrared layer back where it was before a recipe moved it."""
+        said = self._moves.undo()
+        self._tell(said)
+
+    def _place(self, recipe: Recipe) -> str:
+        """Put the infrared layer where a recipe says, and say so.
+
+        Raises
+        ------
+        AlignmentError
+            If there are no two layers, if they have other sizes than the images that the recipe was made with, or if it
+            is a homography.
+        """
+        ir, visible = self._view.layers.ir, self._view.layers.visible
+        if recipe.ir_to_visible is None:
+            return ""
+        if ir is None or visible is None or problem_with_planes(ir, visible):
+            raise AlignmentError("Choose two layers, and load it again.")
+        shapes = plane_shape(ir), plane_shape(visible)
+        matrix = fit(*shapes)
+        if recipe.alignment is not None:
+            recipe.alignment.check_shapes(*shapes)
+            matrix = recipe.alignment.ir_to_visible
+        if same_place(inverse(matrix_between(ir, visible)) @ matrix, shapes[0], shapes[0]):
+            return ""
+        self._moves.move(ir, visible, matrix)
+        return f" {ir.name!r} lies where it says: Undo alignment in this menu puts it back."
 
     def reset(self, _: bool = False) -> None:
         """Put all settings but the layers and the method back to their defaults."""

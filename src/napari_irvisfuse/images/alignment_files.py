@@ -15,7 +15,7 @@ from napari_irvisfuse.errors import AlignmentError
 from .files import write_atomically
 from .grids import Matrix, as_matrix
 
-__all__ = ["Alignment", "read_alignment", "write_alignment"]
+__all__ = ["Alignment", "as_shape", "read_alignment", "write_alignment"]
 
 FORMAT = 1
 
@@ -54,7 +54,7 @@ class Alignment:
         if not isinstance(self.model, str):
             raise AlignmentError(f"The model of an alignment is a word such as affine; got {self.model!r}.")
         for name in ("ir_shape", "visible_shape"):
-            object.__setattr__(self, name, _as_shape(getattr(self, name), name))
+            object.__setattr__(self, name, as_shape(getattr(self, name), name))
         if self.confidence is not None:
             object.__setattr__(self, "confidence", _as_share(self.confidence))
 
@@ -67,12 +67,12 @@ class Alignment:
             If a size differs.
         """
         for name, found, given in (
-            ("infrared", self.ir_shape, ir_shape),
-            ("visible", self.visible_shape, visible_shape),
+            ("an infrared", self.ir_shape, ir_shape),
+            ("a visible", self.visible_shape, visible_shape),
         ):
             if found is not None and found != given:
                 raise AlignmentError(
-                    f"The alignment was found on an {name} image of {found[1]}×{found[0]} pixels, and this one has"
+                    f"The alignment was found on {name} image of {found[1]}×{found[0]} pixels, and this one has"
                     f" {given[1]}×{given[0]}: find it again for images of this size."
                 )
 
@@ -138,7 +138,14 @@ def write_alignment(path: str | Path, alignment: Alignment) -> Path:
     return write_atomically(Path(path).expanduser(), lambda target: target.write_text(text, encoding="utf-8"))
 
 
-def _as_shape(value: Any, name: str) -> tuple[int, int] | None:
+def as_shape(value: Any, name: str) -> tuple[int, int] | None:
+    """Check height and width as a file has them.
+
+    Raises
+    ------
+    AlignmentError
+        If they are not two whole numbers above 0; ``name`` is what it calls them.
+    """
     if value is None:
         return None
     try:

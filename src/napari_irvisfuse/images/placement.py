@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -51,6 +51,8 @@ class Placement:
         ``(3, 3)``, or None if both have the same grid and nothing is resampled.
     asked
         What was asked for, which a recipe repeats: the placement and the choice of a grid.
+    shapes
+        Height and width of the infrared and of the visible image.
     note
         What is resampled onto what, in a sentence; empty if nothing is.
     """
@@ -58,7 +60,14 @@ class Placement:
     grid: GridName = "visible"
     ir_to_visible: Matrix | None = None
     asked: tuple[PlacementSpec, GridChoice] = (None, "visible")
+    shapes: tuple[Shape, Shape] | None = None
     note: str = ""
+
+    def as_recipe(self) -> dict[str, Any]:
+        """Return what a :class:`~napari_irvisfuse.Recipe` keeps of it: a matrix with the sizes that it belongs to."""
+        spec, grid = self.asked
+        shapes = self.shapes if isinstance(spec, tuple) and self.shapes is not None else (None, None)
+        return {"ir_to_visible": spec, "grid": grid, "ir_shape": shapes[0], "visible_shape": shapes[1]}
 
 
 SAME = Placement()
@@ -128,7 +137,7 @@ def place(ir: Shape, visible: Shape, ir_to_visible: object = None, grid: object 
         )
     matrix = np.eye(3) if spec is None else fit(ir, visible) if spec == FIT else as_matrix(spec)
     if same_place(matrix, ir, visible):
-        return Placement(asked=(spec, choice))
+        return Placement(asked=(spec, choice), shapes=(ir, visible))
     if not overlap(matrix, ir, visible):
         raise AlignmentError(APART)
     finer: GridName = "ir" if pixel_size(matrix, ir) < 1 - _FINER else "visible"
@@ -139,4 +148,4 @@ def place(ir: Shape, visible: Shape, ir_to_visible: object = None, grid: object 
     stretched = abs(np.log(matrix[0, 0] / matrix[1, 1])) if spec == FIT else 0.0
     if stretched > _STRETCHED:
         note += f" Their proportions differ: it is stretched by {np.expm1(stretched):.0%}."
-    return Placement(used, matrix, (spec, choice), note)
+    return Placement(used, matrix, (spec, choice), (ir, visible), note)
