@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image
+from qtpy.QtCore import QThreadPool
 
 import napari_irvisfuse as nif
 from napari_irvisfuse._widgets import settings as preferences
@@ -157,10 +158,9 @@ def make(qtbot, monkeypatch):
 
     yield make
     for widget in made:
-        widget.cancel()
-        qtbot.waitUntil(lambda widget=widget: not widget.running and not widget._lookups.running, timeout=20_000)
         widget.alignment.hold()
-        qtbot.waitUntil(lambda widget=widget: not widget.alignment.waiting, timeout=20_000)
+        widget.cancel()
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=20_000)
 
 
 def run(widget, qtbot):

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QScrollArea
 import napari_irvisfuse as nif
 from napari_irvisfuse import metrics
 from napari_irvisfuse._widgets import metrics_jobs, settings
+from napari_irvisfuse._widgets.layer_geometry import matrix_between
 from napari_irvisfuse._widgets.layers import TAG, add_maps, add_result, results_of
 from napari_irvisfuse._widgets.metrics import MetricsWidget
 from napari_irvisfuse._widgets.metrics_jobs import problem_with_subject
@@ -454,6 +455,32 @@ def test_other_settings_or_images_make_the_table_stale(widget, viewer, qtbot):
     assert widget.view.run_bar.message.level == "warning"
     run(widget, qtbot)
     assert "press Run" not in widget.message
+
+
+def test_a_moved_layer_makes_the_table_stale(widget, viewer, qtbot):
+    run(widget, qtbot)
+    ir, visible, fused = (viewer.layers[name] for name in ("infrared", "visible", "fused · Average"))
+    before, affine = ir.translate, np.array([[0.8, 0.6, 3], [-0.6, 0.8, 1], [0, 0, 1]])
+    ir.translate = before + 1
+    assert "Layers have been moved" in widget.message
+    assert widget.view.run_bar.message.level == "warning"
+    ir.translate = before
+    assert "press Run" not in widget.message
+    for layer in (ir, visible, fused):  # together
+        layer.affine = affine
+    assert "press Run" not in widget.message
+    fused.affine = np.eye(3)
+    assert "does not lie on the pixels of one of its sources" in widget.message
+    fused.affine = affine
+    ir.affine = affine @ np.diag([1, 1.2, 1])
+    run(widget, qtbot)
+    assert "press Run" not in widget.message
+    moved = nif.evaluate(fused.data, ir.data, visible.data, ir_to_visible=matrix_between(ir, visible), device="cpu")
+    assert widget.measurement.report.values[0].tolist() == pytest.approx(list(moved.values()), rel=1e-6)
+    widget.view.subjects.mode_box.value = "all"
+    assert "press Run" not in widget.message
+    ir.affine = affine
+    assert "Layers have been moved" in widget.message
 
 
 # -- stacks -----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.path import Path
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
+from qtpy.QtCore import QThreadPool
 
 import napari_irvisfuse as nif
 from napari_irvisfuse._widgets import settings as preferences
@@ -250,10 +251,9 @@ def make(qtbot):
 
     yield make
     for widget in made:
-        widget.cancel()
-        qtbot.waitUntil(lambda widget=widget: not widget.running, timeout=10_000)
         widget.alignment.hold()
-        qtbot.waitUntil(lambda widget=widget: not widget.alignment.waiting, timeout=10_000)
+        widget.cancel()
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=10_000)
 
 
 def finish(widget, qtbot):

@@ -60,6 +60,7 @@ class MetricsWidget(Container):
         if self._remembers():
             self.view.restore(settings.load(_NAME))
         self._connect()
+        self._look_at_layers()
         self._lookups.start(
             metrics_jobs.load_catalogue, on_success=self._on_catalogue, on_failure=self._on_no_catalogue
         )
@@ -111,13 +112,15 @@ class MetricsWidget(Container):
         """Return what Run would do, None if something is missing."""
         if self._problem():
             return None
+        subjects = self.view.subjects.subjects()
         return metrics_jobs.Request(
-            self.view.subjects.subjects(),
+            subjects,
             tuple(float(place) for place in self._viewer.dims.point),
             self.view.profile,
             self.view.metrics.chosen,
             all_frames=self.view.frames_box.value == ALL_FRAMES,
             device=settings.preference("device"),
+            places=tuple(subject.place for subject in subjects),
         )
 
     # -- loading, running ------------------------------------------------------------------------------------------
@@ -139,7 +142,8 @@ class MetricsWidget(Container):
 
     def _on_measured(self) -> None:
         assert self.measurement is not None
-        self._link.watch({layer for subject in self.measurement.request.subjects for layer in subject.layers})
+        self._link.watch(self._measured_layers())
+        self._look_at_layers()
         self.view.show_report(self.measurement.report)
         self._show_frame()
 
@@ -148,6 +152,7 @@ class MetricsWidget(Container):
     def _on_edited(self) -> None:
         self.runs.trouble = self.runs.said = ""
         self._save_timer.start()
+        self._look_at_layers()
         self._refresh()
 
     def _problem(self) -> str:
@@ -202,6 +207,7 @@ class MetricsWidget(Container):
         self._link.layers_changed.connect(self._on_layers_changed)
         self._link.step_changed.connect(self._on_step_changed)
         self._link.data_changed.connect(self._on_data_changed)
+        self._link.moved.connect(self._on_moved)
         self._link.theme_changed.connect(self._on_theme)
         self._link.attach()
         self.native_parent_changed.connect(self._on_parent_changed)
@@ -211,6 +217,20 @@ class MetricsWidget(Container):
         self.add_quality_maps()
 
     def _on_layers_changed(self) -> None:
+        self.view.subjects.refresh()
+        self._look_at_layers()
+        self._refresh()
+
+    def _measured_layers(self) -> set[Image]:
+        subjects = self.measurement.request.subjects if self.measurement is not None else ()
+        return {layer for subject in subjects for layer in subject.layers}
+
+    def _look_at_layers(self) -> None:
+        """Follow where the chosen layers and those that were measured lie."""
+        self._link.look_at(self.view.subjects.layers | self._measured_layers())
+
+    def _on_moved(self) -> None:
+        self.runs.said = ""
         self.view.subjects.refresh()
         self._refresh()
 

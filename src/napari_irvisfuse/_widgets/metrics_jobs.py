@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_irvisfuse.errors import ImageError
 
-from .layer_geometry import plane_shape
+from .layer_geometry import matrix_between, plane_shape
 from .layer_pairs import place_layers, plane_of, problem_with, same_grid
 from .metrics_report import Report
 
@@ -64,6 +64,13 @@ class Subject:
         return self.fused, self.ir, self.visible
 
     @property
+    def place(self) -> tuple[float, ...]:
+        """How the three lie on each other; the same if all of them are moved together."""
+        matrices = matrix_between(self.ir, self.visible), matrix_between(self.fused, self.visible)
+        # rounded, and no −0: transforms that are the same come out a little different
+        return tuple(round(float(number), 5) + 0.0 for matrix in matrices for number in matrix.ravel())
+
+    @property
     def frames(self) -> int:
         """How many frames the fused layer has; 1 for a single plane."""
         data = self.fused.data[0] if self.fused.multiscale else self.fused.data
@@ -86,6 +93,8 @@ class Request:
         Every frame along the first axis of the fused layers that are stacks, not only the displayed one.
     device
         Where to compute.
+    places
+        How the layers of each subject lie on each other, see :attr:`Subject.place`.
     """
 
     subjects: tuple[Subject, ...]
@@ -94,6 +103,7 @@ class Request:
     which: tuple[str, ...]
     all_frames: bool = False
     device: str = "auto"
+    places: tuple[tuple[float, ...], ...] = ()
 
     def points(self, subject: Subject) -> Iterator[tuple[float, ...]]:
         """Yield the places to measure, one after the other; the axes of a layer are the viewer's last ones."""

@@ -72,6 +72,13 @@ class SubjectChoice:
         """The fused layer of the one result, or None."""
         return self._fused
 
+    @property
+    def layers(self) -> set[Image]:
+        """All layers that are chosen, whether they can be measured or not."""
+        if self.mode == ALL:
+            return {layer for subject in self._ours() for layer in subject.layers}
+        return {layer for layer in (self._fused, self.sources.ir, self.sources.visible) if layer is not None}
+
     def subjects(self) -> tuple[Subject, ...]:
         """Return what can be measured; empty if there is a :meth:`problem`."""
         if self.mode == ALL:

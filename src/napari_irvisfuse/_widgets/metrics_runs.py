@@ -30,6 +30,7 @@ __all__ = ["MetricsRuns"]
 
 _log = logging.getLogger(__name__)
 _OTHER_SETTINGS = "The table was measured with other settings: press Run to bring it up to date."
+_MOVED = "Layers have been moved since they were measured: press Run to bring the table up to date."
 _OTHER_IMAGES = "The images have changed since they were measured: press Run to bring the table up to date."
 
 
@@ -99,7 +100,10 @@ class MetricsRuns:
             return ""
         if self._other_images:
             return _OTHER_IMAGES
-        return "" if request is not None and request.key == self.measurement.request.key else _OTHER_SETTINGS
+        measured = self.measurement.request
+        if request is None or request.key != measured.key:
+            return _OTHER_SETTINGS
+        return "" if request.places == measured.places else _MOVED
 
     def _start(self, function: JobFunction, on_success: Callable[[Any], None]) -> None:
         self.trouble = self.said = ""

@@ -101,10 +101,13 @@ class ViewerLink:
 
     def look_at(self, layers: Iterable[Layer]) -> None:
         """Listen to where these layers lie, and no others."""
+        layers = list(layers)
+        if set(layers) == set(self._looked_at):
+            return
         for layer in self._looked_at:
             for name in (*_PLACE_EVENTS, "data"):
                 getattr(layer.events, name).disconnect(self._on_moved)
-        self._looked_at = list(layers)
+        self._looked_at = layers
         for layer in self._looked_at:
             for name in (*_PLACE_EVENTS, "data"):
                 getattr(layer.events, name).connect(self._on_moved)
