@@ -19,7 +19,15 @@ import torch
 
 import napari_irvisfuse as nif
 from napari_irvisfuse import metrics
-from napari_irvisfuse.errors import Cancelled, FusionError, ImageError, OutputError, ParameterError, WeightsError
+from napari_irvisfuse.errors import (
+    AlignmentError,
+    Cancelled,
+    FusionError,
+    ImageError,
+    OutputError,
+    ParameterError,
+    WeightsError,
+)
 from napari_irvisfuse.evaluation import Evaluation, Failure, evaluate_folder, pair_files
 from napari_irvisfuse.metrics.base import Metric, MetricInfo
 
@@ -321,6 +329,47 @@ def test_every_pair_is_fused_and_only_fused_pairs_are_measured(data, spy):
     assert found.failures == ()
 
 
+@pytest.fixture
+def rig(data: Path) -> nif.Alignment:
+    """Make the infrared images smaller than the visible ones, all in one way; fused images lie on the visible ones."""
+    for scene in SCENES:
+        nif.write_image(data / f"ir/{scene}.png", picture(int(scene), (20, 24)), overwrite=True)
+    matrix = np.array([[1.5, 0, 0.5], [0.1, 1.25, 1], [0, 0, 1]])
+    return nif.Alignment(matrix, "affine", (20, 24), (32, 32))
+
+
+@pytest.mark.parametrize("grid", ["visible", "ir"])
+def test_one_alignment_for_all_pairs_of_a_rig(data, spy, rig, grid):
+    path = nif.write_alignment(data / "rig.json", rig)
+    options = {"ir_to_visible": rig, "grid": grid}
+    for scene in SCENES:
+        sources = data / f"ir/{scene}.png", data / f"vi/{scene}.png"
+        nif.write_image(data / f"a/{scene}.png", nif.fuse(*sources, "max", **options).fused, overwrite=True)
+    found = evaluate_folder(
+        data / "ir", data / "vi", fused=fused(data, "a"), methods=["max"], ir_to_visible=path, grid=grid
+    )
+    assert found.failures == ()
+    for scene in SCENES:
+        paths = [data / folder / f"{scene}.png" for folder in ("a", "ir", "vi")]
+        expected = nif.evaluate(*paths, **options)
+        assert found.values["a"][scene] == found.values["max"][scene] == pytest.approx(expected, rel=1e-12)
+
+
+def test_pairs_of_other_sizes_than_the_rig_are_failures(data, spy, rig):
+    nif.write_image(data / "ir/2.png", picture(2, (32, 32)), overwrite=True)
+    found = evaluate_folder(data / "ir", data / "vi", methods=["max"], ir_to_visible=rig)
+    assert found.measured == ("1", "10")
+    assert "was found on an infrared image of 24×20 pixels, and this one has 32×32" in str(found.failures[0])
+
+
+def test_what_is_no_alignment_is_refused_at_once(data, spy):
+    with pytest.raises(AlignmentError, match="cannot be read"):
+        evaluate_folder(data / "ir", data / "vi", methods=["max"], ir_to_visible=data / "nowhere.json")
+    with pytest.raises(ParameterError, match="grid is one of"):
+        run(data, grid="moon")
+    assert spy.calls == []
+
+
 # -- threads -------------------------------------------------------------------------------------------------------
 
 
@@ -459,6 +508,15 @@ def test_a_copied_file_is_not(data, spy, kept):
     shutil.copytree(data / "c", data / "a", copy_function=shutil.copyfile)
     assert run(data, resume=kept).reused == 12
     assert spy.calls == []
+
+
+def test_another_alignment_is_measured_again(data, spy, kept, rig):
+    options: dict[str, Any] = {"methods": ["max"], "resume": kept, "which": ["bright"]}
+    moved = nif.Alignment(rig.ir_to_visible @ np.diag([1, 1.1, 1]), "affine", (20, 24), (32, 32))
+    for expected, placed in ((9, rig), (0, rig), (9, "fit"), (9, moved), (0, rig.ir_to_visible.tolist())):
+        spy.calls.clear()
+        run(data, ir_to_visible=placed, **options)
+        assert len(spy.calls) == expected
 
 
 def test_other_parameters_are_another_method(data, spy, kept, monkeypatch):

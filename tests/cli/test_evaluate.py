@@ -76,6 +76,17 @@ def test_values_of_every_image_if_wanted(run):
     assert ["2", "b", f"{values['bright']:.4f}", f"{values['error']:.4f}"] in [line.split() for line in lines]
 
 
+def test_an_alignment_for_all_pairs(run, refused):
+    matrix = [[1, 0, 0], [0, 1, 4], [0, 0, 1]]
+    Path("rig.json").write_text(json.dumps({"ir_to_visible": matrix, "ir_shape": [32, 32]}))
+    document = json.loads(run(*SOURCES, *FUSED, "--methods", "max", "--align", "rig.json", "--json").stdout)
+    expected = _expected(methods=["max"], ir_to_visible=matrix)
+    assert document["means"] == json.loads(expected.to_json())["means"]
+    assert expected.means()["max"] != _expected(methods=["max"]).means()["max"]
+    assert "cannot be read" in refused(*SOURCES, *FUSED, "--align", "nowhere.json")
+    assert "grid is one of" in refused(*SOURCES, *FUSED, "--grid", "moon")
+
+
 def test_methods_are_fused_here(run):
     document = json.loads(run(*SOURCES, "--methods", "average, max", "--json").stdout)
     assert document["methods"] == ["average", "max"]

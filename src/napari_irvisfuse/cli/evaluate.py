@@ -20,6 +20,7 @@ EXAMPLES = """Examples:
 
 - `irvisfuse evaluate --ir ir --vis vi --methods wls,average,max`
 - `irvisfuse evaluate --ir ir --vis vi --fused cbf=cbf --fused ours=fused --profile zhang2022 -o table.csv`
+- `irvisfuse evaluate --ir ir --vis vi --methods wls,rdn --align rig.json`
 """
 
 _DATA, _MEASURE, _COMPUTE, _RESULT = "Images", "Measuring", "Computing", "Results"
@@ -55,6 +56,23 @@ def evaluate(
             rich_help_panel=_DATA,
         ),
     ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="How the infrared images lie on the visible ones, the same for every pair: as for `irvisfuse fuse`, a"
+            " file or the word fit.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    grid: Annotated[
+        str,
+        typer.Option(
+            metavar="GRID",
+            help="Whose pixels the fused images have: visible, ir, or finer.",
+            rich_help_panel=_DATA,
+        ),
+    ] = "visible",
     profile: Annotated[
         str, typer.Option(help="Whose definitions, see `irvisfuse metrics --list`.", rich_help_panel=_MEASURE)
     ] = "standard",
@@ -108,6 +126,7 @@ def evaluate(
     from napari_irvisfuse.errors import Cancelled, ImageError, ParameterError
     from napari_irvisfuse.evaluation import evaluate_folder
     from napari_irvisfuse.evaluation.results import check_table
+    from napari_irvisfuse.images.placement import check_grid
 
     if fused is None and methods is None:
         raise ParameterError("Say what to measure: --fused NAME=FOLDER, or --methods A,B.")
@@ -123,6 +142,8 @@ def evaluate(
                 methods=names_in(methods) or (),
                 profile=profile,
                 which=names_in(which),
+                ir_to_visible=align,
+                grid=check_grid(grid),
                 device=device,
                 progress=progress,
                 cancelled=cancelled,

@@ -14,13 +14,14 @@ import torch
 from napari_irvisfuse.algorithms import get_method
 from napari_irvisfuse.devices import choose
 from napari_irvisfuse.errors import Cancelled, ImageError, ParameterError
+from napari_irvisfuse.images.placement import GridChoice
 from napari_irvisfuse.metrics import DEFAULT_PROFILE, metrics_of
 from napari_irvisfuse.types import Cancel, Progress
 
 from .files import ImageFiles, pair_files
 from .finished import Finished
 from .results import Evaluation
-from .work import Found, Work
+from .work import Found, Placed, Work
 
 __all__ = ["evaluate_folder"]
 
@@ -37,6 +38,8 @@ def evaluate_folder(
     methods: Sequence[str] = (),
     profile: str = DEFAULT_PROFILE,
     which: Iterable[str] | None = None,
+    ir_to_visible: object = None,
+    grid: GridChoice = "visible",
     device: str = "auto",
     progress: Progress | None = None,
     cancelled: Cancel | None = None,
@@ -55,6 +58,9 @@ def evaluate_folder(
         Names of our methods: each fuses every pair with its default parameters, and what would be written is measured.
     profile, which
         Metrics, as for :func:`napari_irvisfuse.evaluate`.
+    ir_to_visible, grid
+        As for :func:`napari_irvisfuse.fuse`, the same for every pair: two cameras that do not move against each other
+        have one matrix. An alignment found on images of other sizes makes a pair a failure.
     device
         Where to fuse and measure.
     progress, cancelled
@@ -63,7 +69,7 @@ def evaluate_folder(
         Scenes measured at the same time; by default one per core, at most 8.
     resume
         A file to which every finished value is added, and from which values of an earlier run are taken as long as
-        the images, the method and the version of this package are the same.
+        the images, how they lie on each other, the method and the version of this package are the same.
 
     Returns
     -------
@@ -75,7 +81,9 @@ def evaluate_folder(
     ImageError
         If a folder is missing, or nothing in it fits together.
     ParameterError
-        For an unknown profile, metric or method, or if nothing is asked for.
+        For an unknown profile, metric, method or grid, or if nothing is asked for.
+    AlignmentError
+        If ``ir_to_visible`` is none, or a file that cannot be read.
     WeightsError, DownloadError
         If a method needs weights that cannot be had.
     DeviceError
@@ -93,6 +101,7 @@ def evaluate_folder(
     metrics = metrics_of(profile, which)
     folders = {name: Path(folder) for name, folder in (fused or {}).items()}
     made = _check_methods(folders, methods, workers)
+    placed = Placed.given(ir_to_visible, grid)
     on_cpu = choose(device, "float64").device.type == "cpu"
     listing = pair_files(ir_dir, visible_dir, folders)
     scenes = [files for files in listing.pairs if made or files.fused]
@@ -101,7 +110,7 @@ def evaluate_folder(
     with Finished(resume) as finished:
         _fetch_weights(made, progress, cancelled)
         done = {files.image: 0 for files in scenes}
-        work = Work(profile, tuple(metrics), made, device, finished, threading.Event(), done)
+        work = Work(profile, tuple(metrics), made, placed, device, finished, threading.Event(), done)
         most = min(torch.get_num_threads(), _MOST_WORKERS) if on_cpu else _GPU_WORKERS
         results = _run(work, scenes, min(workers or most, len(scenes)), progress, cancelled)
     names = [*folders, *made]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from napari_irvisfuse.devices import is_out_of_memory
 from napari_irvisfuse.errors import Cancelled, FusionError, OutputError
+from napari_irvisfuse.images.alignment_files import Alignment, read_alignment
 from napari_irvisfuse.images.files import read_image
 from napari_irvisfuse.images.pair import ImagePair
+from napari_irvisfuse.images.placement import FIT, GridChoice, PlacementSpec, check_grid, parse_rows
 from napari_irvisfuse.images.radiometric import read_infrared
 from napari_irvisfuse.metrics import evaluate
 from napari_irvisfuse.pipeline import fuse
@@ -22,7 +26,7 @@ from .files import ImageFiles
 from .finished import Finished, Key, digest
 from .results import Failure
 
-__all__ = ["Found", "Work"]
+__all__ = ["Found", "Placed", "Work"]
 
 Image = npt.NDArray[Any]
 
@@ -50,6 +54,51 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
+class Placed:
+    """How the images of every pair lie on each other: of a rig whose cameras do not move, in one way.
+
+    Parameters
+    ----------
+    ir_to_visible
+        ``"fit"``, rows, an alignment, or None if the pixels are the same.
+    grid
+        Whose pixels the fused images have.
+    """
+
+    ir_to_visible: Alignment | PlacementSpec
+    grid: GridChoice
+
+    @classmethod
+    def given(cls, ir_to_visible: object, grid: object) -> Placed:
+        """Check what a user has given, reading it if it is a file: once, and before the first image.
+
+        Raises
+        ------
+        AlignmentError, ParameterError
+            If it is none.
+        """
+        if isinstance(ir_to_visible, str | Path) and ir_to_visible != FIT:
+            ir_to_visible = read_alignment(ir_to_visible)
+        known = ir_to_visible if isinstance(ir_to_visible, Alignment) else parse_rows(ir_to_visible)
+        return cls(known, check_grid(grid))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """For :func:`~napari_irvisfuse.fuse` and :func:`~napari_irvisfuse.evaluate`."""
+        return {"ir_to_visible": self.ir_to_visible, "grid": self.grid}
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """A text that changes when values would; none if the pixels are the same, whatever the grid."""
+        spec = self.ir_to_visible
+        if spec is None:
+            return ()
+        if isinstance(spec, Alignment):
+            spec = parse_rows(spec.ir_to_visible)
+        return (json.dumps([spec, self.grid]),)
+
+
+@dataclass(frozen=True, eq=False)
 class Work:
     """What is the same for every scene. Safe for use from several threads.
 
@@ -59,6 +108,8 @@ class Work:
         What to measure.
     methods
         Methods that fuse the sources here and now, each with a text that changes when its results would.
+    placed
+        How the infrared images lie on the visible ones, and whose pixels the fused images have.
     device
         Where to fuse and measure.
     finished
@@ -72,6 +123,7 @@ class Work:
     profile: str
     metrics: tuple[str, ...]
     methods: Mapping[str, str]
+    placed: Placed
     device: str
     finished: Finished
     stop: threading.Event
@@ -97,7 +149,7 @@ class Work:
         with _reported(found, None):
             missing = self._look_up(files, found)
             self.done[files.image] = len(self.methods_of(files)) - len(missing)
-            sources = _read_sources(files) if missing else None
+            sources = self._read_sources(files) if missing else None
             for method, (key, known) in missing.items():
                 assert sources is not None
                 with _reported(found, method):
@@ -112,7 +164,7 @@ class Work:
     def _look_up(self, files: ImageFiles, found: Found) -> dict[str, tuple[Key, dict[str, float]]]:
         """Take what is known; return the other methods, each with its key and the values it has."""
         missing: dict[str, tuple[Key, dict[str, float]]] = {}
-        sources = digest([files.ir, files.visible])
+        sources = digest([files.ir, files.visible], *self.placed.words)
         for method in self.methods_of(files):
             made_by = self.methods.get(method)
             inputs = digest([files.fused[method]], sources) if made_by is None else digest([], sources, made_by)
@@ -126,15 +178,23 @@ class Work:
                 found.reused += len(known)
         return missing
 
+    def _read_sources(self, files: ImageFiles) -> tuple[Image, Image]:
+        sources = read_infrared(files.ir), read_image(files.visible)
+        # a pair that does not fit is one failure, not one for each method
+        ImagePair.from_images(*sources, **self.placed.arguments)
+        return sources
+
     def _values(
         self, files: ImageFiles, method: str, sources: tuple[Image, Image], metrics: list[str]
     ) -> dict[str, float]:
         fused = self._fuse(method, *sources) if method in self.methods else files.fused[method]
-        return evaluate(fused, *sources, self.profile, metrics, device=self.device, cancelled=self.stop.is_set)
+        options = {"device": self.device, "cancelled": self.stop.is_set, **self.placed.arguments}
+        return evaluate(fused, *sources, self.profile, metrics, **options)
 
     def _fuse(self, method: str, ir: Image, visible: Image) -> Image:
         def run() -> Image:
-            return fuse(ir, visible, method, device=self.device, maps=False, cancelled=self.stop.is_set).fused
+            options = {"device": self.device, "cancelled": self.stop.is_set, **self.placed.arguments}
+            return fuse(ir, visible, method, maps=False, **options).fused
 
         if method in self._loaded:
             return run()
@@ -142,13 +202,6 @@ class Work:
             fused = run()
             self._loaded.add(method)
         return fused
-
-
-def _read_sources(files: ImageFiles) -> tuple[Image, Image]:
-    sources = read_infrared(files.ir), read_image(files.visible)
-    # a pair that does not fit is one failure, not one for each method
-    ImagePair.from_images(*sources)
-    return sources
 
 
 @contextmanager
