@@ -282,6 +282,25 @@ def align_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     take(viewer, folder / f"{prefix}align.png")
 
 
+def warning_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of the fuse widget when the two layers are not aligned, before anything has been fused."""
+    from napari_irvisfuse._widgets.fuse import FuseWidget
+    from napari_irvisfuse.samples.scene import colour_pair
+
+    ir, visible = colour_pair()
+    viewer = napari.Viewer(title="napari-irvisfuse")
+    viewer.window.resize(*size)
+    viewer.add_image(visible, name="visible", rgb=True)
+    moved = affine_transform(ir, np.eye(2), (-12, 20), order=0)  # the same pixels, another view
+    viewer.add_image(moved, name="infrared", rgb=False, colormap="inferno", opacity=0.55)
+    widget = FuseWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name="Fuse infrared and visible", area="right")
+    wait_until(lambda: bool(widget.view.alignment.text) and "…" not in widget.view.device.explanation)
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}warning.png")
+    viewer.close()
+
+
 def regions_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     """Take the picture of a pair that is fused inside a shape, and of what the current view gives."""
 
@@ -332,6 +351,7 @@ def main() -> None:
     channels_picture(arguments.folder, (width, height), arguments.prefix)
     metrics_picture(arguments.folder, (width, height), arguments.prefix)
     align_picture(arguments.folder, (width, height), arguments.prefix)
+    warning_picture(arguments.folder, (width, height), arguments.prefix)
     grids_picture(arguments.folder, (width, height), arguments.prefix)
     thermal_picture(arguments.folder, (width, height), arguments.prefix)
     colour_picture(arguments.folder, (width, height), arguments.prefix)
