@@ -467,7 +467,7 @@ def test_a_change_during_the_run_is_not_lost(widget, viewer, qtbot):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda widget, viewer: widget.view.method_box.__setattr__("value", "max"),
+        lambda widget, viewer: widget.view.methods.box.__setattr__("value", "max"),
         lambda widget, viewer: widget.view.layers.swap(),
         lambda widget, viewer: setattr(widget.view.ir_window, "value", "data"),
         lambda widget, viewer: widget.view.device.choose("auto", "float64"),
@@ -760,7 +760,7 @@ def test_every_method_can_be_chosen(widget):
     for name in methods_package_list():
         widget.choose(name)
         assert widget.view.method.name == name
-        assert widget.view.summary.text()
+        assert widget.view.methods.summary.text()
         assert widget.view.sections["weights"].isHidden() is not widget.view.method.accepts_weights
     with pytest.raises(ParameterError, match="no method"):
         widget.choose("magic")
@@ -768,7 +768,7 @@ def test_every_method_can_be_chosen(widget):
 
 def test_says_what_auto_means_and_where_the_weights_are(widget, qtbot, tmp_path):
     qtbot.waitUntil(lambda: "threads" in widget.view.device.explanation, timeout=10_000)
-    assert "doi.org/10.1000/fake" in widget.view.reference.text()
+    assert "doi.org/10.1000/fake" in widget.view.methods.reference.text()
     widget.choose("resnet152")
     qtbot.waitUntil(lambda: "MB will be downloaded" in widget.view.weights.state, timeout=20_000)
     widget.view.weights.path = str(tmp_path / "none.pth")

@@ -11,11 +11,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QFrame,
     QHBoxLayout,
     QHeaderView,
     QPushButton,
-    QScrollArea,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -23,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from .layer_choice import LayerChoice
+from .page import fill
 from .qt_parts import Message, Section, hint, rows
 from .run_bar import RunBar
 
@@ -38,7 +37,6 @@ __all__ = ["MODELS", "AlignView"]
 MODELS = ("translation", "similarity", "affine")
 _MODEL_TITLES = ("translation", "rotation and scale", "affine")
 _NEAR, _WIDE = "near", "wide"
-_WIDTH = 310  # the narrowest at which no control is cut off
 _TABLE_HEIGHT = 168
 _HOMOGRAPHY = "A layer cannot be in perspective: homographies are for Python and the command line."
 _WORST = QColor(213, 94, 0)
@@ -163,27 +161,8 @@ class AlignView:
         self.sections["points"].add(points)
         self.table.setVisible(False)
 
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(10, 8, 10, 8)
-        column.setSpacing(6)
-        column.addWidget(self.layers.native)
-        column.addWidget(rows(("May change", self.model_box.native), ("Look", self.reach_box.native)))
-        for section in self.sections.values():
-            column.addWidget(section)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(page)
-        # Run and what is wrong stay in sight however far the page is scrolled
-        layout = root.layout()
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(scroll, 1)
-        layout.addWidget(self.run_bar.native)
-        root.setMinimumWidth(_WIDTH)
+        choices = rows(("May change", self.model_box.native), ("Look", self.reach_box.native))
+        fill(root, (self.layers.native, choices, *self.sections.values()), self.run_bar.native)
 
     def _connect(self) -> None:
         self.layers.changed.connect(self._on_edited)

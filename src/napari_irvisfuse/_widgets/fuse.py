@@ -107,7 +107,7 @@ class FuseWidget(Container):
         ParameterError
             For an unknown method or parameter. While the methods are loading, it is shown in the widget later.
         """
-        self.view.choose_method(method, parameters)
+        self.view.methods.choose(method, parameters)
         if show is not None:
             self.view.show_box.value = show
 

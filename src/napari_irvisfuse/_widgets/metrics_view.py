@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
 from .metrics_layers import SubjectChoice
 from .metrics_list import MetricsList
 from .metrics_plot import MetricsPlot
 from .metrics_table import MetricsTable
+from .page import fill, table_in
 from .qt_parts import Section, rows
 from .run_bar import RunBar
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["ALL_FRAMES", "THIS_FRAME", "MetricsView"]
 
 THIS_FRAME, ALL_FRAMES = "this", "all"
-_WIDTH = 310  # the narrowest at which no control is cut off
 _LOADING = "Loading metrics…"
 _NO_MAPS = "None of the chosen metrics has values per pixel."
 _MAPS = "Add the values per pixel of {} as layers on top of the fused image: where is it good, and where not?"
@@ -123,13 +122,13 @@ class MetricsView:
         for key, box in (("mode", self.subjects.mode_box), ("frames", self.frames_box)):
             if state.get(key) in box.choices:
                 box.value = state[key]
-        left_out = {k: names for k, names in _table(state, "left_out").items() if isinstance(names, list)}
+        left_out = {k: names for k, names in table_in(state, "left_out").items() if isinstance(names, list)}
         self._left_out.update({profile: [str(name) for name in names] for profile, names in left_out.items()})
         self._wanted_profile = str(state.get("profile", ""))
         self.plot.wanted = str(state.get("plot", ""))
         if bool(state.get("results_as_rows", False)) != self.table.values.results_as_rows:
             self.table.turn()
-        opened = _table(state, "open")
+        opened = table_in(state, "open")
         self.metrics.expanded = bool(opened.get("metrics", False))
         self.values.expanded = bool(opened.get("values", True))
 
@@ -213,33 +212,18 @@ class MetricsView:
         bar.add_action("Reset all settings", self._on_reset, "Everything but the layers")
 
     def _lay_out(self, root: QWidget) -> None:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(10, 8, 10, 8)
-        column.setSpacing(6)
-        column.addWidget(self.subjects.native)
-        column.addWidget(rows(("Definitions", self.profile_box.native)))
-        column.addWidget(self.frames_row)
-        column.addWidget(self.metrics)
         self.values.add(self.table)
-        column.addWidget(self.maps_button)
-        column.addWidget(self.values)
-        column.addWidget(self.plot)
-        column.addStretch(1)
         self.values.setVisible(False)
-
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(page)
-        # Run and what is wrong stay in sight however far the page is scrolled
-        layout = root.layout()
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(scroll, 1)
-        layout.addWidget(self.run_bar.native)
-        root.setMinimumWidth(_WIDTH)
+        parts = (
+            self.subjects.native,
+            rows(("Definitions", self.profile_box.native)),
+            self.frames_row,
+            self.metrics,
+            self.maps_button,
+            self.values,
+            self.plot,
+        )
+        fill(root, parts, self.run_bar.native)
 
     def _connect(self) -> None:
         self.subjects.changed.connect(self._on_edited)
@@ -248,8 +232,3 @@ class MetricsView:
         self.metrics.changed.connect(self._on_edited)
         self.plot.kind_chosen.connect(self._on_edited)
         self.table.metric_chosen.connect(self.plot.show_metric)
-
-
-def _table(state: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = state.get(key)
-    return value if isinstance(value, Mapping) else {}

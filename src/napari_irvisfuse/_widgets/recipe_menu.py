@@ -91,7 +91,7 @@ class RecipeMenu:
         view = self._view
         try:
             recipe = Recipe.load(path)
-            view.choose_method(recipe.method, recipe.parameters)
+            view.methods.choose(recipe.method, recipe.parameters)
         except FusionError as error:
             self._tell(str(error), trouble=True)
             return
