@@ -8,22 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import Container
 from qtpy.QtWidgets import QFileDialog
 
 from napari_irvisfuse.alignment.points import PointsResult, align_points
 from napari_irvisfuse.errors import AlignmentError, FusionError
 
-from . import align_jobs, settings
+from . import align_jobs
 from .align_moves import Moves
 from .align_view import AlignView
+from .docked import DockedWidget
 from .fusion_runs import in_words
 from .jobs import JobRunner
 from .layer_pairs import displayed_step, problem_with_planes
 from .layers import add_maps
 from .point_pairs import PointPairs
-from .qt_parts import single_shot
-from .viewer_link import ViewerLink
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -36,12 +34,11 @@ __all__ = ["AlignWidget"]
 
 _log = logging.getLogger(__name__)
 _NAME = "align"
-_SAVE_MS = 500
 _FILES = "Alignments (*.json)"
 _UNSURE = 0.5
 
 
-class AlignWidget(Container):
+class AlignWidget(DockedWidget):
     """Align an infrared layer with a visible one, by its ``affine`` alone: nothing is resampled.
 
     Parameters
@@ -53,17 +50,12 @@ class AlignWidget(Container):
 
     Notes
     -----
-    Nothing is computed on the GUI thread but the fit of a few points; even torch is imported in a job. Only bound
-    methods are connected: a dock that is closed sends no closeEvent, and a widget that Qt's signals kept alive would
-    never end.
+    Nothing is computed on the GUI thread but the fit of a few points; even torch is imported in a job.
     """
 
     # napari recognises the parameter by the text of its annotation
     def __init__(self, viewer: napari.viewer.Viewer, *, remember: bool = True) -> None:
-        super().__init__(labels=False)
-        self._viewer = viewer
-        self._remember = remember
-        self._docked = False
+        super().__init__(viewer, _NAME, remember=remember)
         self._trouble = self._said = ""
         self._sure = True
         self._check: AlignmentCheck | None = None
@@ -74,10 +66,7 @@ class AlignWidget(Container):
         self.points = PointPairs(viewer)
         self.moves = Moves(viewer)
         self._jobs = JobRunner(self.native, "Aligning infrared and visible")
-        self._link = ViewerLink(viewer)
-        self._save_timer = single_shot(self.native, _SAVE_MS, self._save)
-        if self._remembers():
-            self.view.restore(settings.load(_NAME))
+        self.view.restore(self._remembered())
         self._connect()
         self._refresh()
 
@@ -305,9 +294,7 @@ class AlignWidget(Container):
         self.points.changed.connect(self._on_points)
         self.moves.moved.connect(self.points.follow)
         self._link.layers_changed.connect(self._on_layers_changed)
-        self._link.attach()
-        self.native_parent_changed.connect(self._on_parent_changed)
-        self.native.destroyed.connect(self._on_destroyed)
+        self._attach()
 
     def _on_clear(self, _: bool = False) -> None:
         self.points.clear()
@@ -326,25 +313,9 @@ class AlignWidget(Container):
         self.view.layers.refresh()
         self._refresh()
 
-    def _on_parent_changed(self, _: Any = None) -> None:
-        """Stop when a dock lets go of the widget, go on if it is docked again."""
-        if self.native.parent() is not None:
-            self._docked = True
-            self._link.attach()
-            self._on_layers_changed()
-        elif self._docked:
-            self._docked = False
-            self._save()
-            self._jobs.cancel()
-            self.points.stop()
-            self._link.detach()
+    def _take_up(self) -> None:
+        self._on_layers_changed()
 
-    def _on_destroyed(self, _: Any = None) -> None:
-        self._link.detach()
-
-    def _remembers(self) -> bool:
-        return self._remember and bool(settings.preference("remember_settings"))
-
-    def _save(self) -> None:
-        if self._remembers():
-            settings.save(_NAME, self.view.state())
+    def _let_go(self) -> None:
+        self._jobs.cancel()
+        self.points.stop()

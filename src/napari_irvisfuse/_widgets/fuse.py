@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import Container
-
 from napari_irvisfuse.errors import AlignmentError, ParameterError
 from napari_irvisfuse.recipe import Recipe
 
 from . import fusion_jobs, settings
 from .align_moves import Moves
 from .alignment_watch import AlignmentWatch
+from .docked import DockedWidget
 from .fuse_view import FuseView
 from .fusion_runs import FusionRuns, in_words
 from .jobs import JobRunner
@@ -24,7 +23,6 @@ from .qt_parts import single_shot
 from .recipe_menu import RecipeMenu
 from .region_choice import WHOLE
 from .stack_choice import ALL, THIS
-from .viewer_link import ViewerLink
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -37,11 +35,11 @@ __all__ = ["FuseWidget"]
 
 _log = logging.getLogger(__name__)
 _NAME = "fuse"
-_FOLLOW_MS, _VIEW_MS, _SAVE_MS = 50, 200, 500
+_FOLLOW_MS, _VIEW_MS = 50, 200
 _LOADING = "Loading methods…"
 
 
-class FuseWidget(Container):
+class FuseWidget(DockedWidget):
     """Fuse an infrared and a visible layer.
 
     Parameters
@@ -53,16 +51,13 @@ class FuseWidget(Container):
 
     Notes
     -----
-    Nothing is computed on the GUI thread; even torch is imported in a job. Only bound methods are connected: a dock
-    that is closed sends no closeEvent, and a widget that Qt's signals kept alive would never end.
+    Nothing is computed on the GUI thread; even torch is imported in a job.
     """
 
     # napari recognises the parameter by the text of its annotation
     def __init__(self, viewer: napari.viewer.Viewer, *, remember: bool = True) -> None:
-        super().__init__(labels=False)
-        self._viewer = viewer
-        self._remember = remember
-        self._run_when_ready = self._docked = False
+        super().__init__(viewer, _NAME, remember=remember)
+        self._run_when_ready = False
         self._not_ready = _LOADING
         self.view = FuseView(viewer, self.native)
         self.runs = FusionRuns(viewer, self.view, self.native)
@@ -72,10 +67,8 @@ class FuseWidget(Container):
             self.view, request=self.request, recipe=self.recipe, moves=Moves(viewer), tell=self._tell
         )
         self._lookups = JobRunner(self.native, "Loading the fusion methods")
-        self._link = ViewerLink(viewer)
         self._follow_timer = single_shot(self.native, _FOLLOW_MS, self._follow)
         self._view_timer = single_shot(self.native, _VIEW_MS, self._follow)
-        self._save_timer = single_shot(self.native, _SAVE_MS, self._save)
         self.view.restore(self._initial_state())
         self._connect()
         self._look_at_layers()
@@ -299,9 +292,7 @@ class FuseWidget(Container):
         self._link.theme_changed.connect(self._on_theme)
         self._link.moved.connect(self._on_moved)
         self._link.view_changed.connect(self._on_view_changed)
-        self._link.attach()
-        self.native_parent_changed.connect(self._on_parent_changed)
-        self.native.destroyed.connect(self._on_destroyed)
+        self._attach()
 
     def _on_added(self) -> None:
         assert self.runs.outcome is not None
@@ -356,27 +347,21 @@ class FuseWidget(Container):
     def _on_theme(self) -> None:
         self.view.show_theme(self._viewer.theme)
 
-    def _on_parent_changed(self, _: Any = None) -> None:
-        """Stop when a dock lets go of the widget, go on if it is docked again."""
-        if self.native.parent() is not None:
-            self._docked = True
-            self._link.attach()
-            self._on_theme()
-            self.runs.attend()
-            self._on_layers_changed()
-        elif self._docked:
-            self._docked = False
-            self._save()
-            self.runs.cancel()
-            self.runs.forget()
-            self.runs.attend(False)
-            self.alignment.look(None, None)
-            self._lookups.cancel()
-            self._link.detach()
+    def _take_up(self) -> None:
+        self._on_theme()
+        self.runs.attend()
+        self._on_layers_changed()
+
+    def _let_go(self) -> None:
+        self.runs.cancel()
+        self.runs.forget()
+        self.runs.attend(False)
+        self.alignment.look(None, None)
+        self._lookups.cancel()
 
     def _on_destroyed(self, _: Any = None) -> None:
         self.runs.attend(False)
-        self._link.detach()
+        super()._on_destroyed()
 
     def _initial_state(self) -> dict[str, Any]:
         """Return what was chosen last time, on top of the preferences."""
@@ -385,11 +370,4 @@ class FuseWidget(Container):
             "device": settings.preference("device"),
             "show": settings.preference("maps"),
         }
-        return {**preferred, **settings.load(_NAME)} if self._remembers() else preferred
-
-    def _remembers(self) -> bool:
-        return self._remember and bool(settings.preference("remember_settings"))
-
-    def _save(self) -> None:
-        if self._remembers():
-            settings.save(_NAME, self.view.state())
+        return {**preferred, **self._remembered()}

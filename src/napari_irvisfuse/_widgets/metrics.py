@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import Container
-
 from . import metrics_jobs, settings
+from .docked import DockedWidget
 from .fusion_runs import in_words
 from .jobs import JobRunner
 from .metrics_runs import MetricsRuns
 from .metrics_view import ALL_FRAMES, MetricsView
-from .qt_parts import single_shot
-from .viewer_link import ViewerLink
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -25,11 +22,10 @@ __all__ = ["MetricsWidget"]
 
 _log = logging.getLogger(__name__)
 _NAME = "metrics"
-_SAVE_MS = 500
 _LOADING = "Loading metrics…"
 
 
-class MetricsWidget(Container):
+class MetricsWidget(DockedWidget):
     """Measure how good fused layers are.
 
     Parameters
@@ -41,24 +37,18 @@ class MetricsWidget(Container):
 
     Notes
     -----
-    Nothing is computed on the GUI thread; even torch is imported in a job. Only bound methods are connected: a dock
-    that is closed sends no closeEvent, and a widget that Qt's signals kept alive would never end.
+    Nothing is computed on the GUI thread; even torch is imported in a job.
     """
 
     # napari recognises the parameter by the text of its annotation
     def __init__(self, viewer: napari.viewer.Viewer, *, remember: bool = True) -> None:
-        super().__init__(labels=False)
-        self._viewer = viewer
-        self._remember = remember
-        self._run_when_ready = self._docked = False
+        super().__init__(viewer, _NAME, remember=remember)
+        self._run_when_ready = False
         self._not_ready = _LOADING
         self.view = MetricsView(viewer, self.native)
         self.runs = MetricsRuns(viewer, self.view.run_bar, self.native)
         self._lookups = JobRunner(self.native, "Loading the metrics")
-        self._link = ViewerLink(viewer)
-        self._save_timer = single_shot(self.native, _SAVE_MS, self._save)
-        if self._remembers():
-            self.view.restore(settings.load(_NAME))
+        self.view.restore(self._remembered())
         self._connect()
         self._look_at_layers()
         self._lookups.start(
@@ -209,9 +199,7 @@ class MetricsWidget(Container):
         self._link.data_changed.connect(self._on_data_changed)
         self._link.moved.connect(self._on_moved)
         self._link.theme_changed.connect(self._on_theme)
-        self._link.attach()
-        self.native_parent_changed.connect(self._on_parent_changed)
-        self.native.destroyed.connect(self._on_destroyed)
+        self._attach()
 
     def _on_maps_button(self, _: bool = False) -> None:
         self.add_quality_maps()
@@ -263,26 +251,10 @@ class MetricsWidget(Container):
             here = metrics_jobs.index_at(stack, dims.point)
             dims.set_point(dims.ndim - stack.ndim, stack.data_to_world((frame, *here[1:]))[0])
 
-    def _on_parent_changed(self, _: Any = None) -> None:
-        """Stop when a dock lets go of the widget, go on if it is docked again."""
-        if self.native.parent() is not None:
-            self._docked = True
-            self._link.attach()
-            self._on_theme()
-            self._on_layers_changed()
-        elif self._docked:
-            self._docked = False
-            self._save()
-            self.runs.cancel()
-            self._lookups.cancel()
-            self._link.detach()
+    def _take_up(self) -> None:
+        self._on_theme()
+        self._on_layers_changed()
 
-    def _on_destroyed(self, _: Any = None) -> None:
-        self._link.detach()
-
-    def _remembers(self) -> bool:
-        return self._remember and bool(settings.preference("remember_settings"))
-
-    def _save(self) -> None:
-        if self._remembers():
-            settings.save(_NAME, self.view.state())
+    def _let_go(self) -> None:
+        self.runs.cancel()
+        self._lookups.cancel()

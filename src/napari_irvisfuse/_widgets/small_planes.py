@@ -35,7 +35,7 @@ def small_plane(
     step
         As for :func:`~.layer_pairs.plane_of`.
     longer_side
-        In pixels.
+        In pixels. A plane that is very narrow stays larger: the other side keeps what an image needs at least.
     cancelled
         Asked while the plane is shrunk; reading it cannot be stopped.
 
