@@ -83,7 +83,11 @@ def plane_of(image: object, name: str) -> Plane:
 
 
 def sample(
-    image: torch.Tensor, valid: torch.Tensor, matrix: torch.Tensor, shape: tuple[int, int]
+    image: torch.Tensor,
+    valid: torch.Tensor,
+    matrix: torch.Tensor,
+    shape: tuple[int, int],
+    beside: torch.Tensor | float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Look at an image through a matrix, bilinear; differentiable by the matrix.
 
@@ -97,6 +101,8 @@ def sample(
         ``(3, 3)``, float32: pixel ``(row, column, 1)`` of the result to that of the image.
     shape
         Height and width of the result.
+    beside
+        ``(2, h, w)``, how far down and right of each pixel of the result to look instead of at its centre.
 
     Returns
     -------
@@ -104,8 +110,8 @@ def sample(
     seen : ``(h, w)``, 1 where all that a value was made of is inside of the image and valid
     """
     height, width = image.shape[-2:]
-    row, column = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
-    here = torch.stack([row, column, torch.ones_like(row)]).float().flatten(1)
+    pixels = torch.stack(torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")) + beside
+    here = torch.cat([pixels.float(), torch.ones(1, *shape)]).flatten(1)
     there = matrix @ here
     row, column = (there[:2] / there[2:]).reshape(2, *shape)
     inside = (row >= 0) & (row <= height - 1) & (column >= 0) & (column <= width - 1)

@@ -17,12 +17,16 @@ from .planes import Plane, sample
 __all__ = ["Comparison", "correction"]
 
 _STEPS = 40
-_NUDGE = 0.3  # pixels
 _FURTHEST = 0.1  # change of scale, and shift in half sides: more than the steps of the coarse search
 
 
 class Comparison:
     """Two images at one working size, whose edges can be compared under any transform.
+
+    They are compared not at the pixels of the visible image but each up to half a pixel beside one. Halfway between
+    pixels interpolation smooths the most, which alone makes images more alike: by so much, if it happens to all of
+    them at once, that every half pixel would be a little peak for the search to stop at. Beside them it happens
+    to some, wherever the other image lies.
 
     Parameters
     ----------
@@ -34,8 +38,11 @@ class Comparison:
 
     def __init__(self, ir: Plane, visible: Plane, longer_side: int) -> None:
         self.ir, self.visible = ir.shrunk(longer_side), visible.shrunk(longer_side)
+        generator = torch.Generator().manual_seed(0)
+        self._beside = torch.rand(2, *self.visible.shape, generator=generator) - 0.5
         self._moving = edges(self.ir.luma, self.ir.valid)
-        self._fixed = edges(self.visible.luma, self.visible.valid)
+        fixed, valid = edges(self.visible.luma, self.visible.valid), self.visible.valid
+        self._fixed, self._known = sample(fixed, valid, torch.eye(3), self.visible.shape, self._beside)
 
     def plainness(self, transform: Matrix) -> float:
         """Return the similarity over what both images show, times the root of its share: little is alike by chance."""
@@ -78,18 +85,13 @@ class Comparison:
             assert parameters.grad is not None
             return float(value.detach()), parameters.grad.double().numpy()
 
-        # Exactly on the pixels nothing is interpolated, which alone makes images a little more alike: a start there
-        # would be a trap.
-        first = np.zeros(DEGREES[model])
-        place = {"translation": [0, 1], "similarity": [2, 3]}.get(model, [2, 5])
-        first[place] = _NUDGE / size
         with torch.enable_grad():
             best = minimize(
                 cost,
-                first,
+                np.zeros(DEGREES[model]),
                 jac=True,
                 method="L-BFGS-B",
-                bounds=[(-_FURTHEST, _FURTHEST)] * len(first),  # or a hasty step may lead out of the image
+                bounds=[(-_FURTHEST, _FURTHEST)] * DEGREES[model],  # or a hasty step may lead out of the image
                 options={"maxiter": _STEPS, "ftol": 1e-7},
             )
         change = correction(model, torch.from_numpy(best.x)).numpy()
@@ -105,8 +107,8 @@ class Comparison:
         return inverse
 
     def _look(self, visible_to_ir: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        moving, seen = sample(self._moving, self.ir.valid, visible_to_ir, self.visible.shape)
-        return moving, seen * self.visible.valid
+        moving, seen = sample(self._moving, self.ir.valid, visible_to_ir, self.visible.shape, self._beside)
+        return moving, seen * self._known
 
 
 def correction(model: Model, numbers: torch.Tensor) -> torch.Tensor:
