@@ -1,20 +1,25 @@
 """How well pairs are aligned, and how well it is told whether they are; tables per data set.
 
-    python benchmarks/alignment.py RESULTS.jsonl [--every N | --quick] [--parts check,align,candidates]
+    python benchmarks/alignment.py RESULTS.jsonl [--every N | --quick] [--parts check,exact,rig,align,candidates]
 
 check       ``warped_msrs`` and ``warped_roadscene``: the original pairs are not to be flagged, the deformed ones are.
             ``tno`` and ``msrs``: the original pairs are not to be flagged; the infrared image moved by a known
             transform is; bent by a wave of 10 pixels (at 640), which no affine transform mends, it is to be called
             deformed.
+exact       The visible images of ``tno`` and ``msrs`` against themselves, altered so that brightness says nothing, and
+            moved by known transforms: here the truth is known. ``negative``: inverted, another gamma, blurred (σ 2);
+            ``folded``: dark and bright are one, noisy, half the resolution.
+rig         All ``msrs`` pairs come from one pair of cameras. Where parts of their infrared images lie, from the mutual
+            information (which we do not use) of all of them together, and the similarity that fits that best: the
+            rig's own alignment. As published it would be the identity.
 align       ``landmarks``: the mean distance of the landmarks and of the corners from where the published transform puts
             them. ``tno`` and ``msrs``: the infrared image moved by known, seeded transforms with shifts up to 40 pixels
             (at 640), rotations up to 5° and scales of 0.9 to 1.1. These public pairs are themselves off by some pixels,
-            so there are two errors: against the pair as published, and against the pair as we align it without having
-            moved it. Whether the latter is the truth is judged by mutual information, which we do not use: is it higher
-            there than as published, over the same pixels?
+            so there are three errors: against the pair as published, against the rig's own alignment (``msrs``), and
+            against the pair as we align it without having moved it. Whether the latter is the truth is judged by mutual
+            information, which we do not use: is it higher there than as published, over the same pixels?
 candidates  The registrations of other libraries on a third of these pairs, from where the images are and from our
-            coarse search: SimpleITK (Mattes mutual information), OpenCV (ECC on gradient strengths). Those not
-            installed are left out.
+            coarse search: see ``_registrations.py``. Those not installed are left out.
 
 Errors are mean distances of the four corners, in pixels of an image whose longer side has 640. Results are appended to
 RESULTS.jsonl one by one; what is there already is not computed again. The data folder is ``IRVISFUSE_DATA``, or else
@@ -33,9 +38,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 import napari_irvisfuse as nif
+from _registrations import SWAP, by_elastix, by_opencv, by_pystackreg, by_simpleitk
+from _rig import own_alignment
 from napari_irvisfuse.alignment.models import corner_distance, transform
 from napari_irvisfuse.alignment.planes import plane_of
 from napari_irvisfuse.alignment.search import coarse
@@ -43,7 +50,6 @@ from napari_irvisfuse.alignment.search import coarse
 DATA = Path(os.environ.get("IRVISFUSE_DATA", Path(__file__).parents[2] / "shared/data"))
 WARPED, PUBLIC = ("warped_msrs", "warped_roadscene"), ("tno", "msrs")
 SUCCESS, SIZE, WAVE = 3.0, 640, 10.0
-SWAP = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1.0]])
 Array = np.ndarray
 
 
@@ -120,6 +126,34 @@ def information_of(ir: Array, visible: Array, ir_to_visible: Array) -> tuple[flo
 # -- the parts: each yields a key and a function that measures it ----------------------------------------------------
 
 
+def exact_cases(step: int) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    def negative(image: Array, matrix: Array) -> tuple[Array, Array]:
+        return moved(gaussian_filter(1 - image**0.6, 2), matrix), np.eye(3)
+
+    def folded(image: Array, matrix: Array) -> tuple[Array, Array]:
+        there = moved(np.abs(image - np.median(image)) ** 0.7, matrix)
+        there = there + np.random.default_rng(0).normal(0, 0.05, there.shape)
+        height, width = (side // 2 for side in there.shape)
+        half = there[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3))
+        return half.clip(0, 1).astype(np.float32), np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]])
+
+    def measured(stem: str, visible: Array, alter: Callable[[Array, Array], tuple[Array, Array]]) -> dict[str, Any]:
+        matrix = random_transform(stem, visible.shape)
+        ir, to_full = alter(visible, matrix)
+        truth = matrix @ to_full
+        return {"error": error(nif.align(ir, visible, start=to_full).ir_to_visible, truth, ir, visible)}
+
+    for alter in (negative, folded):
+        for name in PUBLIC:
+            for stem, _, path in pairs(name, step):
+                image = luma(path)
+                yield f"exact {name} {stem} {alter.__name__}", lambda s=stem, v=image, a=alter: measured(s, v, a)
+
+
+def rig_cases(step: int) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    yield f"rig msrs every-{step} own", lambda: own_alignment((luma(i), luma(v)) for _, i, v in pairs("msrs", step))
+
+
 def check_cases(step: int) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     def checked(ir: object, visible: object, wanted: str) -> dict[str, Any]:
         found = nif.check_alignment(ir, visible)
@@ -174,6 +208,7 @@ def align_cases(step: int) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]
             "published": error(found.ir_to_visible, truth, ir, visible),
             "own": error(found.ir_to_visible, own @ truth, ir, visible),
             "own_offset": error(own, np.eye(3), ir, visible),
+            "unmoved": (found.ir_to_visible @ np.linalg.inv(truth)).tolist(),  # what it says about the pair itself
             "information": [as_published, as_aligned],
             "confidence": found.confidence,
             "seconds": seconds,
@@ -191,21 +226,35 @@ def align_cases(step: int) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]
                 yield f"align {name} {stem} {model}", lambda s=stem, i=ir, v=visible, m=model: known(s, i, v, m)
 
 
-def candidate_cases(step: int) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    candidates = {"SimpleITK Mattes MI": by_simpleitk, "OpenCV ECC on gradients": by_opencv, "ours": by_us}
+def by_us(ir: Array, visible: Array, start: Array) -> Array:
+    return nif.align(ir, visible, "affine").ir_to_visible
 
-    def measured(stem: str, ir: Array, visible: Array, run: Callable[..., Array], helped: bool) -> dict[str, Any]:
-        truth = random_transform(stem, ir.shape)
+
+def candidate_cases(step: int) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    candidates = {
+        "SimpleITK Mattes MI": by_simpleitk,
+        "itk-elastix Mattes MI": by_elastix,
+        "OpenCV ECC on gradients": by_opencv,
+        "pystackreg": by_pystackreg,
+        "ours": by_us,
+    }
+
+    own_ones: dict[str, Array] = {}
+
+    def measured(pair: str, ir: Array, visible: Array, run: Callable[..., Array], helped: bool) -> dict[str, Any]:
+        truth = random_transform(pair.split()[1], ir.shape)
         found, seconds = timed(run, moved(ir, truth), visible, helped)
-        own = nif.align(ir, visible, "affine").ir_to_visible
+        if pair not in own_ones:
+            own_ones[pair] = by_us(ir, visible, np.eye(3))
+        own = own_ones[pair]
         return {
             "published": error(found, truth, ir, visible),
             "second": error(found, own @ truth, ir, visible),
             "seconds": seconds,
         }
 
-    def landmarks(stem: str, ir: Array, visible: Array, run: Callable[..., Array], helped: bool) -> dict[str, Any]:
-        truth, here, there = landmarks_of(stem)
+    def landmarks(pair: str, ir: Array, visible: Array, run: Callable[..., Array], helped: bool) -> dict[str, Any]:
+        truth, here, there = landmarks_of(pair.split()[1])
         found, seconds = timed(run, ir, visible, helped)
         off = np.linalg.norm(transform(found, here) - there, axis=1).mean()
         return {
@@ -238,61 +287,8 @@ def candidate_cases(step: int) -> Iterator[tuple[str, Callable[[], dict[str, Any
                 for stem, ir_path, visible_path in pairs(name, 1 if name == "landmarks" else 3 * step):
                     ir, visible = luma(ir_path), luma(visible_path)
                     key = f"candidates {name} {stem} {title}{' after our coarse search' if helped else ''}"
-                    yield key, lambda s=stem, i=ir, v=visible, r=run, h=helped, f=of_name: f(s, i, v, r, h)
-
-
-# -- other people's registrations -------------------------------------------------------------------------------------
-
-
-def by_us(ir: Array, visible: Array, start: Array) -> Array:
-    return nif.align(ir, visible, "affine").ir_to_visible
-
-
-def by_simpleitk(ir: Array, visible: Array, start: Array) -> Array:
-    import SimpleITK as sitk
-
-    to_ir = SWAP @ np.linalg.inv(start) @ SWAP
-    centre = (np.array(visible.shape[::-1]) - 1) / 2
-    affine = sitk.AffineTransform(2)
-    affine.SetMatrix(to_ir[:2, :2].ravel().tolist())
-    affine.SetCenter(centre.tolist())
-    affine.SetTranslation((to_ir[:2, 2] - (np.eye(2) - to_ir[:2, :2]) @ centre).tolist())
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(32)
-    method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(0.25)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 150, gradientMagnitudeTolerance=1e-6)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel([4, 2, 1])
-    method.SetSmoothingSigmasPerLevel([2, 1, 0])
-    method.SetInitialTransform(affine, inPlace=True)
-    method.Execute(sitk.GetImageFromArray(visible), sitk.GetImageFromArray(ir))
-    matrix, centre = np.array(affine.GetMatrix()).reshape(2, 2), np.array(affine.GetCenter())
-    found = np.eye(3)
-    found[:2, :2], found[:2, 2] = matrix, np.array(affine.GetTranslation()) + centre - matrix @ centre
-    return np.linalg.inv(SWAP @ found @ SWAP)
-
-
-def by_opencv(ir: Array, visible: Array, start: Array) -> Array:
-    import cv2
-
-    def strength(image: Array) -> Array:
-        smooth = cv2.GaussianBlur(image, (0, 0), 1.5)
-        return cv2.GaussianBlur(np.hypot(cv2.Sobel(smooth, 5, 1, 0), cv2.Sobel(smooth, 5, 0, 1)), (0, 0), 1.5)
-
-    one, other = strength(visible), strength(ir)
-    to_ir = SWAP @ np.linalg.inv(start) @ SWAP
-    for level in (4, 2, 1):
-        scale = np.diag([1 / level, 1 / level, 1.0])
-        small, moving = (
-            cv2.resize(i, None, fx=1 / level, fy=1 / level, interpolation=cv2.INTER_AREA) for i in (one, other)
-        )
-        guess = (scale @ to_ir @ np.linalg.inv(scale))[:2].astype(np.float32)
-        stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 80, 1e-5)
-        _, guess = cv2.findTransformECC(small, moving, guess, cv2.MOTION_AFFINE, stop, None, 5)
-        to_ir = np.linalg.inv(scale) @ np.vstack([guess, [0, 0, 1]]) @ scale
-    return np.linalg.inv(SWAP @ to_ir @ SWAP)
+                    pair = f"{name} {stem}"
+                    yield key, lambda p=pair, i=ir, v=visible, r=run, h=helped, f=of_name: f(p, i, v, r, h)
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -321,6 +317,21 @@ def tables(results: dict[str, dict[str, Any]]) -> None:
         print(f"| {name} | {kind} | {share(hits)} | {offset:.1f} | {bend:.1f} |")
     print(f"| all | flagged or not | {share(right)} | | |")
 
+    print("\n| exactly known | pairs | < 3 px | < 1 px | median | largest |\n|---|---|---|---|---|---|")
+    for (part, name, kind), rows in groups.items():
+        if part == "exact":
+            off = np.array([row["error"] for row in rows])
+            hits = [share(list(off < limit)) for limit in (SUCCESS, 1.0)]
+            print(f"| {kind} | {name} | {hits[0]} | {hits[1]} | {np.median(off):.2f} | {off.max():.1f} |")
+
+    rig = next((row for key, row in results.items() if key.startswith("rig ")), None)
+    if rig:
+        print(f"\nThe rig of msrs, from {rig['pairs']} pairs; pixels by which parts are off, down and right:")
+        print(*(np.round(np.array(rig["offsets"])[..., axis], 1) for axis in (0, 1)), sep="\n")
+        print(f"uncertain by {rig['spread']:.1f}; {rig['rms'][0]:.1f} rms, {rig['rms'][1]:.1f} after the similarity")
+        off = corner_distance(np.array(rig["matrix"]), np.eye(3), (480, 640))
+        print(f"scale {rig['scale']:.4f}, corners {off:.1f} off")
+
     print(
         "\n| pairs | model | start | as published < 3 px | own alignment < 3 px | medians | own offset | more MI | s |"
     )
@@ -333,6 +344,9 @@ def tables(results: dict[str, dict[str, Any]]) -> None:
         own = "" if name == "landmarks" else f"{np.median([row['own_offset'] for row in rows]):.1f}"
         more = "" if name == "landmarks" else share([row["information"][1] > row["information"][0] for row in rows])
         hits = [share([row[what] < SUCCESS for row in rows]) for what in ("published", second)]
+        if rig and name == "msrs":
+            of_rig = [corner_distance(np.array(row["unmoved"]), np.array(rig["matrix"]), (480, 640)) for row in rows]
+            hits[1] += f"; rig {share([off < SUCCESS for off in of_rig])}, median {np.median(of_rig):.1f}"
         print(
             f"| {name} | {model} | {medians[0]:.0f} | {hits[0]} | {hits[1]} | {medians[1]:.1f}, {medians[2]:.1f} |"
             f" {own} | {more} | {medians[3]:.1f} |"
@@ -357,13 +371,19 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="JSON lines; what is in it is not computed again")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth pair of tno and msrs")
     parser.add_argument("--quick", action="store_const", const=10, dest="every", help="every tenth")
-    parser.add_argument("--parts", default="check,align,candidates")
+    parser.add_argument("--parts", default="check,exact,rig,align,candidates")
     arguments = parser.parse_args()
     done: dict[str, dict[str, Any]] = {}
     if arguments.results.exists():
         lines = [json.loads(line) for line in arguments.results.read_text(encoding="utf-8").splitlines()]
         done = {line["key"]: line for line in lines}
-    cases = {"check": check_cases, "align": align_cases, "candidates": candidate_cases}
+    cases = {
+        "check": check_cases,
+        "exact": exact_cases,
+        "rig": rig_cases,
+        "align": align_cases,
+        "candidates": candidate_cases,
+    }
     with arguments.results.open("a", encoding="utf-8") as file:
         for part in arguments.parts.split(","):
             for key, measure in cases[part](arguments.every):
