@@ -357,3 +357,41 @@ def test_a_destroyed_widget_lets_the_viewer_go(viewer, qtbot):
 
     qtbot.waitUntil(gone)
     viewer.add_image(np.zeros(SIZE, np.uint8), name="another")
+
+
+# -- a real viewer ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def real(make_napari_viewer, qtbot):
+    """Return a real viewer with a pair, and the widget while points are being set."""
+    viewer = make_napari_viewer()
+    ir, visible = grey_pair(*SIZE)
+    viewer.add_image(ir, name="infrared")
+    viewer.add_image(visible, name="visible")
+    widget = AlignWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name="Align")
+    widget.view.pick_button.click()
+    return viewer, widget
+
+
+@pytest.mark.viewer
+def test_pairs_are_removed_while_points_are_being_set(real):
+    """The layer whose turn it is not is hidden, and napari draws hidden layers by their last slice."""
+    viewer, widget = real
+    first, second = points_of(viewer)
+    for place in ((10, 20), (80, 100), (60, 30)):
+        first.add(place)
+        second.add(place)
+    widget.view.remove_button.click()
+    assert widget.points.counts == (2, 2)
+    assert widget.view.table.rowCount() == 2
+    first.selected_data = {0}
+    first.remove_selected()  # as the user does it, with the Delete key
+    assert widget.points.counts == (1, 2)
+    assert "Click point 2 in the infrared image" in widget.view.prompt.text()
+    first.add((5, 5))
+    second.selected_data = {0, 1}
+    second.remove_selected()
+    assert [list(layer.features["number"]) for layer in (first, second)] == [[1, 2], []]
+    assert first.visible is False

@@ -179,6 +179,7 @@ class PointPairs:
             return
         with self._quietly():
             for layer in self._layers or ():
+                layer.set_view_slice()  # napari slices no hidden layer, but draws its new numbers by the old slice
                 layer.features = {"number": np.arange(1, len(layer.data) + 1)}
         if self.picking:
             self._show_next()
