@@ -286,6 +286,37 @@ def test_pairs_are_removed_together_and_wrong_ones_left_out(widget, viewer):
     assert not widget.view.fit_button.isEnabled()
 
 
+def test_points_move_no_other_layers_than_those_in_the_boxes(widget, viewer):
+    ir, visible = viewer.layers
+    other = [viewer.add_image(layer.data, name=f"other {layer.name}") for layer in (ir, visible)]
+    widget.view.pick_button.click()
+    first, second = points_of(viewer)
+    for place in np.array([[10, 20], [80, 100], [60, 30.0]]):
+        first.add(place)
+        second.add(place + (5, -7))
+    affines = [np.array(layer.affine.affine_matrix) for layer in (ir, other[0])]
+    widget.view.layers.choose(*other)
+    assert not widget.points.picking
+    assert (ir.visible, visible.visible) == (True, True)
+    assert widget.view.prompt.text().startswith("The points are on 'infrared' and 'visible'")
+    assert widget.view.table.rowCount() == 0
+    assert not widget.view.fit_button.isEnabled()
+    assert not widget.view.remove_button.isEnabled()
+    widget.apply_points()
+    for layer, affine in zip((ir, other[0]), affines, strict=True):
+        np.testing.assert_array_equal(layer.affine.affine_matrix, affine)
+    widget.view.layers.choose(ir, visible)
+    assert widget.view.table.rowCount() == 3
+    widget.view.fit_button.click()
+    assert widget.message.startswith("'infrared' was moved. ")
+    np.testing.assert_allclose(matrix_between(ir, visible), SHIFT, atol=1e-6)
+    widget.view.layers.choose(*other)
+    widget.view.pick_button.click()
+    assert widget.points.images == tuple(other)
+    assert widget.points.counts == (0, 0)
+    assert "Click point 1" in widget.view.prompt.text()
+
+
 def test_points_end_with_their_layers(widget, viewer):
     ir, visible = viewer.layers
     widget.points.start(ir, visible)

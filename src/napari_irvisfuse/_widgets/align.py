@@ -189,7 +189,7 @@ class AlignWidget(DockedWidget):
 
     def _move(self, ir: Image, visible: Image, fit: PointsResult) -> str:
         self.moves.move(ir, visible, fit.ir_to_visible)
-        return fit.sentence
+        return f"{ir.name!r} was moved. {fit.sentence}"
 
     def _do(self, action: Callable[[], str]) -> None:
         """Do what takes no time, and say what was done or why it could not be."""
@@ -220,6 +220,10 @@ class AlignWidget(DockedWidget):
         chosen = self.view.chosen_pair
         self.points.remove(max(self.points.counts) - 1 if chosen is None else chosen)
 
+    def _points_are_on_chosen(self) -> bool:
+        """Tell whether there is no point on other layers than those in the boxes."""
+        return not any(self.points.counts) or self.points.images == (self.view.layers.ir, self.view.layers.visible)
+
     def _on_points(self) -> None:
         self._fit_points()
         self._refresh()
@@ -228,7 +232,11 @@ class AlignWidget(DockedWidget):
         """Fit what pairs there are, or say why they cannot be."""
         pairs = self.points.pairs
         self._fit, self._fit_trouble = None, ""
-        if len(pairs[0]):
+        if not self._points_are_on_chosen():
+            names = " and ".join(repr(image.name) for image in self.points.images or ())
+            self._fit_trouble = f"The points are on {names}: choose these layers, or set new points on the others."
+            pairs = pairs[0][:0], pairs[1][:0]
+        elif len(pairs[0]):
             try:
                 self._fit = align_points(*pairs, self.view.model, robust=bool(self.view.robust_box.value))
             except AlignmentError as error:
@@ -245,6 +253,10 @@ class AlignWidget(DockedWidget):
         self._fit_points()
         self._refresh()
 
+    def _on_other_layers(self) -> None:
+        """End what was about the layers that were chosen before."""
+        self.points.stop()
+
     def _problem(self) -> str:
         return problem_with_planes(self.view.layers.ir, self.view.layers.visible) or ""
 
@@ -255,7 +267,8 @@ class AlignWidget(DockedWidget):
         for button in (view.check_button, view.pick_button):
             button.setEnabled(not problem and not running)
         view.show_button.setEnabled(self._check is not None and not running)
-        view.remove_button.setEnabled(max(self.points.counts) > 0 and not running)
+        on_chosen = any(self.points.counts) and self._points_are_on_chosen()
+        view.remove_button.setEnabled(on_chosen and not running)
         view.fit_button.setEnabled(self._fit is not None and not running)
         blocked = view.pick_button.blockSignals(True)
         view.pick_button.setChecked(self.points.picking)
@@ -278,6 +291,7 @@ class AlignWidget(DockedWidget):
     def _connect(self) -> None:
         view = self.view
         view.edited.connect(self._on_edited)
+        view.layers.changed.connect(self._on_other_layers)
         view.run_bar.run_asked.connect(self.run)
         view.run_bar.cancel_asked.connect(self.cancel)
         view.check_button.clicked.connect(self.run_check)
