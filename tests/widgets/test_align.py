@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from typing import Any
 
@@ -169,6 +170,85 @@ def test_a_real_search(viewer, qtbot):
     np.testing.assert_allclose(np.array(shown.data.shape) * stride, SIZE, atol=stride)
 
 
+def checked(widget: AlignWidget, qtbot: Any) -> None:
+    widget.run_check()
+    finished(qtbot, widget)
+    assert widget.check.verdict == "aligned"
+    assert widget.view.checked.text == "Checked."
+    assert widget.view.show_button.isEnabled()
+
+
+def test_what_was_found_is_taken_back_once_the_layers_are_others(widget, viewer, qtbot, monkeypatch):
+    ir, visible = viewer.layers
+    answer = result(np.eye(3), SHIFT)
+    monkeypatch.setattr(align_jobs, "align", lambda request, progress, cancelled: answer)
+    monkeypatch.setattr(align_jobs, "check", lambda request, progress, cancelled: answer.check)
+    changes = {
+        "by hand": lambda: setattr(ir, "translate", (200, 0)),
+        "visible": lambda: setattr(visible, "rotate", 20),
+        "data": lambda: setattr(visible, "data", visible.data[::-1]),
+        "other layers": widget.view.layers.swap,
+        "undo": widget.undo,
+    }
+    for what, change in changes.items():
+        if what == "undo":
+            widget.run()
+            finished(qtbot, widget)
+            assert widget.message == "Found."
+            assert widget.check is answer.check
+        else:
+            checked(widget, qtbot)
+        change()
+        assert widget.check is None, what
+        assert widget.view.checked.text == "", what
+        assert not widget.view.show_button.isEnabled(), what
+        assert widget.message != "Found.", what
+    checked(widget, qtbot)
+    viewer.add_image(np.zeros(SIZE), name="another")
+    ir.name, ir.opacity = "renamed", 0.5
+    assert widget.check is answer.check
+
+
+def test_a_check_of_layers_that_were_changed_meanwhile_says_so(widget, viewer, qtbot, monkeypatch):
+    go = threading.Event()
+    monkeypatch.setattr(align_jobs, "check", lambda r, p, c: go.wait(20) and result(r.start, SHIFT).check)
+    widget.run_check()
+    viewer.layers[0].translate = (200, 0)
+    go.set()
+    finished(qtbot, widget)
+    assert widget.check is None
+    assert "changed during the check" in widget.message
+    assert widget.view.run_bar.message.level == "warning"
+
+
+def test_points_follow_layers_that_are_moved_by_hand(widget, viewer):
+    ir, visible = viewer.layers
+    widget.points.start(ir, visible)
+    (first, _second) = points_of(viewer)
+    first.add((10, 20))
+    ir.translate = (50, 60)
+    np.testing.assert_allclose(first.data_to_world((10, 20)), ir.data_to_world((10, 20)))
+
+
+def test_run_and_check_say_why_they_cannot(widget, viewer):
+    ir = viewer.layers[0]
+    assert widget.message == ""
+    ir.units = ("s", "s")
+    assert "unit" in widget.message
+    assert not widget.view.run_bar.button.isEnabled()
+    assert not widget.view.check_button.isEnabled()
+    for start in (widget.run, widget.run_check):
+        with ir.events.units.blocker():  # a change that nobody tells of
+            ir.units = ("pixel", "pixel")
+        widget._refresh()
+        assert widget.message == ""
+        with ir.events.units.blocker():
+            ir.units = ("s", "s")
+        start()
+        assert not widget.running
+        assert "unit" in widget.message
+
+
 def test_cancelling_changes_nothing(widget, viewer, qtbot, monkeypatch):
     before = np.array(viewer.layers[0].affine.affine_matrix)
 
@@ -293,7 +373,7 @@ def test_points_move_no_other_layers_than_those_in_the_boxes(widget, viewer):
     first, second = points_of(viewer)
     for place in np.array([[10, 20], [80, 100], [60, 30.0]]):
         first.add(place)
-        second.add(place + (5, -7))
+        second.add(place + np.array([5, -7]))
     affines = [np.array(layer.affine.affine_matrix) for layer in (ir, other[0])]
     widget.view.layers.choose(*other)
     assert not widget.points.picking

@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 _NAME = "align"
 _FILES = "Alignments (*.json)"
 _UNSURE = 0.5
+_CHANGED = "The layers were changed during the check: press Check again."
 
 
 class AlignWidget(DockedWidget):
@@ -59,7 +60,7 @@ class AlignWidget(DockedWidget):
         self._trouble = self._said = ""
         self._sure = True
         self._check: AlignmentCheck | None = None
-        self._checked: tuple[Image, Image] | None = None
+        self._version = 0  # of what a check is about: which layers, where they lie, what they show
         self._fit: PointsResult | None = None
         self._fit_trouble = ""
         self.view = AlignView(viewer, self.native)
@@ -68,6 +69,7 @@ class AlignWidget(DockedWidget):
         self._jobs = JobRunner(self.native, "Aligning infrared and visible")
         self.view.restore(self._remembered())
         self._connect()
+        self._look_at_layers()
         self._refresh()
 
     # -- what others may ask for -----------------------------------------------------------------------------------
@@ -84,20 +86,16 @@ class AlignWidget(DockedWidget):
 
     @property
     def check(self) -> AlignmentCheck | None:
-        """What the last check said, None before the first."""
+        """What was found about the two layers as they lie, None if nothing yet."""
         return self._check
 
     def run(self) -> None:
         """Find how the layers lie on each other, from how they lie now, and set the infrared layer's affine."""
-        request = self.request()
-        if request is not None:
-            self._start(partial(align_jobs.align, request), partial(self._on_aligned, request))
+        self._start(align_jobs.align, self._on_aligned)
 
     def run_check(self, _: bool = False) -> None:
         """Say whether the layers are aligned as they lie."""
-        request = self.request()
-        if request is not None:
-            self._start(partial(align_jobs.check, request), partial(self._on_checked, request))
+        self._start(align_jobs.check, self._on_checked)
 
     def apply_points(self, _: bool = False) -> None:
         """Move the infrared layer to where the points say."""
@@ -138,41 +136,51 @@ class AlignWidget(DockedWidget):
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def _start(self, function: Any, on_success: Any) -> None:
+    def _start(self, function: Callable[..., Any], on_success: Callable[..., None]) -> None:
+        request = self.request()
+        if request is None:
+            self._refresh()  # says why
+            return
         self._trouble = self._said = ""
         self.points.stop()
         self.view.layers.keep()
         self.view.run_bar.started()
         self.view.run_bar.message.say("")
         self._jobs.start(
-            function,
+            partial(function, request),
             on_progress=self.view.run_bar.progress,
-            on_success=on_success,
+            on_success=partial(on_success, request, self._version),
             on_failure=self._on_failure,
             on_cancel=self._on_cancel,
             on_finish=self._on_finish,
         )
         self._refresh()
 
-    def _on_aligned(self, request: align_jobs.Request, result: AlignmentResult) -> None:
+    def _on_aligned(self, request: align_jobs.Request, version: int, result: AlignmentResult) -> None:
         ir, visible = request.ir, request.visible
-        self._show_check(result.check, ir, visible)
-        self._sure = result.confidence >= _UNSURE and result.check.verdict == "aligned"
-        self._said = result.sentence
+        as_asked = version == self._version
         # layers that nobody had placed are placed now, even if nothing better than the same view was found
         if ir in self._viewer.layers and visible in self._viewer.layers:
             try:
                 self.moves.move(ir, visible, result.ir_to_visible, result.confidence)
             except FusionError as error:  # their units are others by now
                 self._trouble = str(error)
+        self._sure = result.confidence >= _UNSURE and result.check.verdict == "aligned"
+        self._said = result.sentence if as_asked else f"{ir.name!r}: {result.sentence}"
+        if as_asked:
+            self._show_check(result.check)
 
-    def _on_checked(self, request: align_jobs.Request, check: AlignmentCheck) -> None:
-        self._show_check(check, request.ir, request.visible)
+    def _on_checked(self, request: align_jobs.Request, version: int, check: AlignmentCheck) -> None:
+        if version == self._version:
+            self._show_check(check)
+        else:
+            self._said, self._sure = _CHANGED, False
 
-    def _show_check(self, check: AlignmentCheck, ir: Image, visible: Image) -> None:
-        self._check, self._checked = check, (ir, visible)
-        level = {"aligned": "success", "unclear": "note"}.get(check.verdict, "warning")
-        self.view.checked.say(check.sentence, level)  # type: ignore[arg-type]
+    def _show_check(self, check: AlignmentCheck | None) -> None:
+        self._check = check
+        verdict = check.verdict if check is not None else ""
+        level = {"aligned": "success", "unclear": "note"}.get(verdict, "warning")
+        self.view.checked.say(check.sentence if check is not None else "", level)  # type: ignore[arg-type]
 
     def _on_failure(self, error: BaseException) -> None:
         if not isinstance(error, FusionError):
@@ -200,9 +208,9 @@ class AlignWidget(DockedWidget):
         self._refresh()
 
     def _on_show_button(self, _: bool = False) -> None:
-        if self._check is not None and self._checked is not None and self._checked[1] in self._viewer.layers:
-            maps = {"offset_size": self._check.maps["offset_size"]}
-            (layer,) = add_maps(self._viewer, maps, self._checked[1])
+        visible = self.view.layers.visible
+        if self._check is not None and visible is not None:
+            (layer,) = add_maps(self._viewer, {"offset_size": self._check.maps["offset_size"]}, visible)
             layer.opacity = min(layer.opacity, 0.6)
 
     # -- points ----------------------------------------------------------------------------------------------------
@@ -256,6 +264,24 @@ class AlignWidget(DockedWidget):
     def _on_other_layers(self) -> None:
         """End what was about the layers that were chosen before."""
         self.points.stop()
+        self._look_at_layers()
+        self._withdraw()
+        self._refresh()
+
+    def _look_at_layers(self) -> None:
+        """Follow where the chosen layers lie, and what they show."""
+        self._link.look_at(layer for layer in (self.view.layers.ir, self.view.layers.visible) if layer is not None)
+
+    def _on_moved(self) -> None:
+        self._said = ""
+        self._withdraw()
+        self.points.follow()
+        self._refresh()
+
+    def _withdraw(self) -> None:
+        """Take back what was found: it is not about these layers as they lie now."""
+        self._version += 1
+        self._show_check(None)
 
     def _problem(self) -> str:
         return problem_with_planes(self.view.layers.ir, self.view.layers.visible) or ""
@@ -308,6 +334,7 @@ class AlignWidget(DockedWidget):
         self.points.changed.connect(self._on_points)
         self.moves.moved.connect(self.points.follow)
         self._link.layers_changed.connect(self._on_layers_changed)
+        self._link.moved.connect(self._on_moved)
         self._attach()
 
     def _on_clear(self, _: bool = False) -> None:
@@ -328,8 +355,10 @@ class AlignWidget(DockedWidget):
         self._refresh()
 
     def _take_up(self) -> None:
+        self._look_at_layers()
         self._on_layers_changed()
 
     def _let_go(self) -> None:
         self._jobs.cancel()
         self.points.stop()
+        self._withdraw()  # nobody listens any more
