@@ -221,6 +221,31 @@ def test_a_check_of_layers_that_were_changed_meanwhile_says_so(widget, viewer, q
     assert widget.view.run_bar.message.level == "warning"
 
 
+def test_nothing_covers_the_image_to_click_in(widget, viewer):
+    ir, visible = viewer.layers
+    fused = viewer.add_image(ir.data, name="fused")
+    hidden = viewer.add_labels(np.ones(SIZE, int), name="regions", visible=False)
+    widget.view.layers.choose(ir, visible)
+    widget.view.pick_button.click()
+    first, second = points_of(viewer)
+
+    def shown() -> list[Any]:
+        return [layer for layer in viewer.layers if layer.visible]
+
+    assert shown() == [ir, first]
+    late = viewer.add_image(ir.data, name="late")
+    first.add((10, 20))
+    assert shown() == [visible, second]
+    widget.view.pick_button.click()
+    assert shown() == [ir, visible, fused, first, second, late]
+    assert not hidden.visible
+    fused.visible = False
+    widget.view.pick_button.click()
+    viewer.layers.remove(late)
+    widget.points.clear()
+    assert shown() == [ir, visible]
+
+
 def test_points_follow_layers_that_are_moved_by_hand(widget, viewer):
     ir, visible = viewer.layers
     widget.points.start(ir, visible)

@@ -16,7 +16,7 @@ from .layer_roles import TAG
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
 __all__ = ["PointPairs"]
 
@@ -50,7 +50,7 @@ class PointPairs:
         self._viewer = viewer
         self._images: tuple[Image, Image] | None = None
         self._layers: tuple[Points, Points] | None = None
-        self._visible_before: list[bool] = []
+        self._visible_before: dict[Layer, bool] = {}  # of the layers that are not ours, while points are set
         self._changing = False
         self.picking = False
 
@@ -89,8 +89,6 @@ class PointPairs:
             self._images = ir, visible
             self._layers = self._new_layer(ir, "infrared"), self._new_layer(visible, "visible")
             self._viewer.layers.events.removed.connect(self._on_removed)
-        if not self.picking:
-            self._visible_before = [image.visible for image in (ir, visible)]
         self.picking = True
         self._show_next()
         self.changed.emit()
@@ -100,8 +98,9 @@ class PointPairs:
         if not self.picking or self._images is None:
             return
         self.picking = False
-        for image, was_visible in zip(self._images, self._visible_before, strict=True):
-            image.visible = was_visible
+        for other, was_visible in self._visible_before.items():
+            _show(other, was_visible)
+        self._visible_before = {}
         for layer in self._layers or ():
             layer.visible = True
             layer.mode = "select"
@@ -186,13 +185,15 @@ class PointPairs:
         self.changed.emit()
 
     def _show_next(self) -> None:
-        """Bring the image forward that the next point belongs in."""
+        """Show the image that the next point belongs in, its points, and nothing that may cover them."""
         assert self._images is not None
         assert self._layers is not None
         ir, visible = self.counts
         wanted = 0 if ir <= visible else 1
-        for number, (image, layer) in enumerate(zip(self._images, self._layers, strict=True)):
-            image.visible = layer.visible = number == wanted
+        for layer in self._viewer.layers:
+            if layer not in self._layers:
+                self._visible_before.setdefault(layer, layer.visible)  # also of what came only now
+            _show(layer, layer in (self._images[wanted], self._layers[wanted]))
         self._viewer.layers.selection.active = self._layers[wanted]
         self._layers[wanted].mode = "add"
 
@@ -200,3 +201,8 @@ class PointPairs:
         """Forget everything once a layer of ours, or an image that it is on, is gone."""
         if event.value in (*(self._layers or ()), *(self._images or ())):
             self.clear()
+
+
+def _show(layer: Layer, visible: bool) -> None:
+    if layer.visible != visible:  # napari does not ask, and draws anew
+        layer.visible = visible
