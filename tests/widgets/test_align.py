@@ -138,6 +138,45 @@ def test_run_moves_the_infrared_layer_and_undo_brings_it_back(widget, viewer, qt
     assert widget.message == "There is nothing to undo."
 
 
+def test_undo_says_what_it_moves_and_is_offered_only_then(widget, viewer, qtbot, monkeypatch):
+    ir, visible = viewer.layers
+    other = viewer.add_image(ir.data, name="this & that")
+    (undo,) = (action for action in widget.view.run_bar.menu.actions() if action.text().startswith("Undo"))
+    assert (undo.text(), undo.isEnabled()) == ("Undo", False)
+    monkeypatch.setattr(align_jobs, "align", lambda r, p, c: result(r.start, SHIFT))
+    for layer in (ir, other):
+        widget.view.layers.choose(layer, visible)
+        widget.run()
+        finished(qtbot, widget)
+    assert (undo.text(), undo.isEnabled()) == ("Undo move of 'this && that'", True)
+    viewer.layers.remove(other)
+    assert undo.text() == "Undo move of 'infrared'"
+    ir.name = "thermal"
+    assert undo.text() == "Undo move of 'thermal'"
+    undo.trigger()
+    assert widget.message == "'thermal' lies where it did before."
+    assert not undo.isEnabled()
+    widget.undo()
+    assert widget.message == "There is nothing to undo."
+
+
+def test_removed_layers_are_given_back(widget, viewer, qtbot, monkeypatch):
+    answer = result(np.eye(3), SHIFT)
+    monkeypatch.setattr(align_jobs, "align", lambda request, progress, cancelled: answer)
+    widget.run()
+    finished(qtbot, widget)
+    widget.points.start(*viewer.layers)
+    alive = [weakref.ref(layer) for layer in viewer.layers]
+    viewer.layers.clear()
+    viewer.add_image(np.zeros(SIZE))  # else napari keeps the layer that was selected last
+
+    def gone() -> bool:
+        gc.collect()
+        return not any(layer() for layer in alive)
+
+    qtbot.waitUntil(gone)
+
+
 def test_an_unsure_result_is_a_warning(widget, qtbot, monkeypatch):
     for answer in ((0.3, "aligned"), (0.9, "misaligned")):
         monkeypatch.setattr(align_jobs, "align", lambda r, p, c, a=answer: result(r.start, SHIFT, *a))

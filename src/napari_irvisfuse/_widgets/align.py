@@ -296,6 +296,9 @@ class AlignWidget(DockedWidget):
         on_chosen = any(self.points.counts) and self._points_are_on_chosen()
         view.remove_button.setEnabled(on_chosen and not running)
         view.fit_button.setEnabled(self._fit is not None and not running)
+        last = self.moves.last
+        self._undo_action.setText("Undo" if last is None else f"Undo move of {last.name!r}".replace("&", "&&"))
+        self._undo_action.setEnabled(last is not None and not running)
         blocked = view.pick_button.blockSignals(True)
         view.pick_button.setChecked(self.points.picking)
         view.pick_button.blockSignals(blocked)
@@ -325,7 +328,7 @@ class AlignWidget(DockedWidget):
         view.pick_button.clicked.connect(self._on_pick)
         view.remove_button.clicked.connect(self._on_remove)
         view.fit_button.clicked.connect(self.apply_points)
-        view.run_bar.add_action("Undo", self.undo, "Put the infrared layer back where it was")
+        self._undo_action = view.run_bar.add_action("Undo", self.undo, "Put the layer back where it was")
         view.run_bar.add_separator()
         view.run_bar.add_action("Save alignment…", self._on_save, "How the layers lie now, for irvisfuse fuse --align")
         view.run_bar.add_action("Load alignment…", self._on_load, "Put the infrared layer where a file says")

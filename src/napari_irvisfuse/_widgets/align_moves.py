@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from psygnal import Signal
@@ -14,6 +15,8 @@ from napari_irvisfuse.images.alignment_files import Alignment, read_alignment, w
 from .layer_geometry import affine_for, matrix_between, plane_shape
 
 if TYPE_CHECKING:
+    from weakref import ReferenceType
+
     import numpy.typing as npt
     from napari.components import ViewerModel
     from napari.layers import Image
@@ -29,7 +32,7 @@ class Moves:
     Parameters
     ----------
     viewer
-        Layers that are no longer in it are passed over.
+        Layers that are no longer in it are passed over, and not kept alive.
 
     Attributes
     ----------
@@ -41,13 +44,13 @@ class Moves:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._before: list[tuple[Image, npt.NDArray[Any]]] = []
+        self._before: list[tuple[ReferenceType[Image], npt.NDArray[Any]]] = []
         self._confidence: float | None = None
-        self._placed: tuple[Image, npt.NDArray[Any]] | None = None
+        self._placed: tuple[ReferenceType[Image], npt.NDArray[Any]] | None = None
 
     def confidence_of(self, ir: Image) -> float | None:
         """Return how sure the last alignment of a layer was, None if unknown or if it has been moved since."""
-        here = self._placed is not None and self._placed[0] is ir
+        here = self._placed is not None and self._placed[0]() is ir
         return self._confidence if here and np.array_equal(self._placed[1], ir.affine.affine_matrix) else None
 
     def move(self, ir: Image, visible: Image, ir_to_visible: Matrix, confidence: float | None = None) -> None:
@@ -66,20 +69,29 @@ class Moves:
             )
         affine = affine_for(ir, visible, matrix)
         if not np.allclose(affine, ir.affine.affine_matrix, rtol=0, atol=1e-9):
-            self._before.append((ir, np.array(ir.affine.affine_matrix)))
+            self._before.append((ref(ir), np.array(ir.affine.affine_matrix)))
             ir.affine = affine
-        self._placed, self._confidence = (ir, np.array(ir.affine.affine_matrix)), confidence
+        self._placed, self._confidence = (ref(ir), np.array(ir.affine.affine_matrix)), confidence
         self.moved.emit()
+
+    @property
+    def last(self) -> Image | None:
+        """The layer that :meth:`undo` would move, None if there is nothing to undo."""
+        while self._before:
+            layer = self._before[-1][0]()
+            if layer is not None and layer in self._viewer.layers:
+                return layer
+            self._before.pop()
+        return None
 
     def undo(self) -> str:
         """Give a layer the affine back that it had before the last change of ours, and say so."""
-        while self._before:
-            layer, affine = self._before.pop()
-            if layer in self._viewer.layers:
-                layer.affine = affine
-                self.moved.emit()
-                return f"{layer.name!r} lies where it did before."
-        return "There is nothing to undo."
+        layer = self.last
+        if layer is None:
+            return "There is nothing to undo."
+        _, layer.affine = self._before.pop()
+        self.moved.emit()
+        return f"{layer.name!r} lies where it did before."
 
     def save(self, path: str | Path, ir: Image, visible: Image, model: str) -> str:
         """Write how two layers lie on each other now, and say so."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QAction, QKeySequence, QShortcut
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout
 from qtpy.QtWidgets import QWidget as Widget
 
@@ -85,12 +85,13 @@ class RunBar:
         """Whether it shows a running job."""
         return self._running
 
-    def add_action(self, text: str, handler: Callable[..., object], tip: str) -> None:
+    def add_action(self, text: str, handler: Callable[..., object], tip: str) -> QAction:
         """Add an entry to the menu; ``handler`` must be a bound method, Qt keeps other callables alive."""
         action = self.menu.addAction(text)
         action.setToolTip(tip)
         action.triggered.connect(handler)
         self.menu.setToolTipsVisible(True)
+        return action
 
     def add_separator(self) -> None:
         """Add a line to the menu."""
