@@ -457,6 +457,59 @@ def test_other_settings_or_images_make_the_table_stale(widget, viewer, qtbot):
     assert "press Run" not in widget.message
 
 
+def test_what_makes_the_table_stale_is_said(widget, viewer, make, stacks, qtbot):
+    fused_of(viewer, "max")
+    widget.view.subjects.choose(viewer.layers["fused · Maximum"])
+    run(widget, qtbot)
+    widget.view.subjects.choose(viewer.layers["fused · Average"])
+    assert "The table is about other layers" in widget.message
+    widget.view.subjects.mode_box.value = "all"
+    run(widget, qtbot)
+    viewer.layers.remove("fused · Maximum")
+    assert "A layer that was measured has been removed" in widget.message
+    assert widget.view.values.isVisibleTo(widget.native)
+    run(widget, qtbot)
+    assert "press Run" not in widget.message
+    frames = make(stacks)
+    frames.view.subjects.choose(stacks.layers["my fusion"])
+    run(frames, qtbot)
+    stacks.dims.set_current_step(0, 3)
+    assert "The table is about another frame" in frames.message
+
+
+def test_removed_layers_are_given_back(widget, viewer, qtbot):
+    run(widget, qtbot)
+    widget.view.subjects.mode_box.value = "all"
+    run(widget, qtbot)
+    alive = [weakref.ref(layer) for layer in viewer.layers]
+    viewer.layers.clear()
+    viewer.add_image(np.zeros(SIZE))  # else napari keeps the layer that was selected last
+
+    def gone() -> bool:
+        gc.collect()
+        return not any(layer() for layer in alive)
+
+    qtbot.waitUntil(gone)
+    assert widget.measurement is None
+
+
+def test_run_says_why_it_cannot(widget, viewer):
+    fused = viewer.layers["fused · Average"]
+    fused.translate = (50, 0)
+    assert not widget.view.run_bar.button.isEnabled()
+    fused.translate = PLACE["translate"]
+    for start in (widget.run, widget.add_quality_maps):
+        widget._refresh()
+        assert widget.message == ""
+        with fused.events.translate.blocker():  # a change that nobody tells of
+            fused.translate = (50, 0)
+        start()
+        assert not widget.running
+        assert "do not overlap" in widget.message
+        with fused.events.translate.blocker():
+            fused.translate = PLACE["translate"]
+
+
 def test_a_moved_layer_makes_the_table_stale(widget, viewer, qtbot):
     run(widget, qtbot)
     ir, visible, fused = (viewer.layers[name] for name in ("infrared", "visible", "fused · Average"))
@@ -497,7 +550,7 @@ def test_the_displayed_frame(make, stacks, qtbot):
     run(widget, qtbot)
     assert values(widget)["my fusion"] == expected_frames(stacks)[2]
     stacks.dims.set_current_step(0, 4)
-    assert "other settings" in widget.message
+    assert "another frame" in widget.message
     run(widget, qtbot)
     assert values(widget)["my fusion"] == expected_frames(stacks)[4]
 

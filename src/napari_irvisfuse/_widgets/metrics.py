@@ -70,7 +70,7 @@ class MetricsWidget(DockedWidget):
 
     @property
     def measurement(self) -> Measurement | None:
-        """The numbers shown, None before the first."""
+        """The numbers shown, None before the first and once a layer that was measured is gone."""
         return self.runs.measurement
 
     @property
@@ -84,15 +84,19 @@ class MetricsWidget(DockedWidget):
             self._run_when_ready = True
             return
         request = self.request()
-        if request is not None:
-            self.view.subjects.keep()
-            self.runs.measure(request)
+        if request is None:
+            self._refresh()  # says why
+            return
+        self.view.subjects.keep()
+        self.runs.measure(request)
 
     def add_quality_maps(self) -> None:
         """Add the values per pixel of the chosen metrics as layers, those of the displayed plane."""
         request, mapped = self.request(), self.view.mapped
         if request is not None and mapped:
             self.runs.map_quality(request, mapped)
+        else:
+            self._refresh()
 
     def cancel(self) -> None:
         """Stop what is running."""
@@ -136,6 +140,7 @@ class MetricsWidget(DockedWidget):
         self._look_at_layers()
         self.view.show_report(self.measurement.report)
         self._show_frame()
+        self._drop_removed()  # of what was removed meanwhile
 
     # -- edits and messages ----------------------------------------------------------------------------------------
 
@@ -206,12 +211,19 @@ class MetricsWidget(DockedWidget):
 
     def _on_layers_changed(self) -> None:
         self.view.subjects.refresh()
+        self._drop_removed()
         self._look_at_layers()
         self._refresh()
 
     def _measured_layers(self) -> set[Image]:
         subjects = self.measurement.request.subjects if self.measurement is not None else ()
         return {layer for subject in subjects for layer in subject.layers}
+
+    def _drop_removed(self) -> None:
+        """Keep no layer alive that has been removed."""
+        if not self._measured_layers() <= set(self._viewer.layers):
+            self.runs.let_go()
+            self._link.watch(())
 
     def _look_at_layers(self) -> None:
         """Follow where the chosen layers and those that were measured lie."""

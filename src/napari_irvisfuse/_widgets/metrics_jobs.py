@@ -118,11 +118,19 @@ class Request:
     @property
     def key(self) -> tuple[Any, ...]:
         """What has to be equal for the numbers to be equal."""
-        first = [(subject, next(self.points(subject))) for subject in self.subjects]  # says it for all frames
-        planes = tuple(index_at(layer, point)[:-2] for subject, point in first for layer in subject.layers)
         several = self.all_frames and any(subject.frames > 1 for subject in self.subjects)
-        layers = tuple(subject.layers for subject in self.subjects)
-        return layers, planes, several, self.profile, frozenset(self.which)
+        return self.layers, self.planes, several, self.profile, frozenset(self.which)
+
+    @property
+    def layers(self) -> tuple[tuple[Image, Image, Image], ...]:
+        """Those of every subject."""
+        return tuple(subject.layers for subject in self.subjects)
+
+    @property
+    def planes(self) -> tuple[tuple[int, ...], ...]:
+        """Which plane of each layer is measured, or measured first."""
+        first = [(subject, next(self.points(subject))) for subject in self.subjects]  # says it for all frames
+        return tuple(index_at(layer, point)[:-2] for subject, point in first for layer in subject.layers)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ __all__ = ["MetricsRuns"]
 
 _log = logging.getLogger(__name__)
 _OTHER_SETTINGS = "The table was measured with other settings: press Run to bring it up to date."
+_OTHER_LAYERS = "The table is about other layers: press Run to measure those that are chosen."
+_OTHER_FRAME = "The table is about another frame: press Run to measure the displayed one."
+_REMOVED = "A layer that was measured has been removed: press Run to bring the table up to date."
 _MOVED = "Layers have been moved since they were measured: press Run to bring the table up to date."
 _OTHER_IMAGES = "The images have changed since they were measured: press Run to bring the table up to date."
 
@@ -53,7 +56,7 @@ class MetricsRuns:
     measured
         There is a new :attr:`measurement`.
     measurement
-        The last one, None before the first.
+        The last one, None before the first and after :meth:`let_go`.
     trouble, said
         Sentences for the user, or empty: what went wrong, what was done.
     """
@@ -66,7 +69,7 @@ class MetricsRuns:
         self._viewer, self._bar = viewer, run_bar
         self._jobs = JobRunner(owner, "Measuring fused images")
         self._since = 0.0
-        self._other_images = False
+        self._other_images = self._removed = False
         self.measurement: Measurement | None = None
         self.trouble = self.said = ""
 
@@ -94,13 +97,21 @@ class MetricsRuns:
         """Note that what was measured has other pixels now."""
         self._other_images, self.said = True, ""
 
+    def let_go(self) -> None:
+        """Drop the measurement, since a layer that it holds has been removed; the table still shows its numbers."""
+        self.measurement, self._removed, self.said = None, True, ""
+
     def stale(self, request: Request | None) -> str:
         """Say why the numbers shown are not those that Run would give; empty if they are."""
         if self.measurement is None:
-            return ""
+            return _REMOVED if self._removed else ""
         if self._other_images:
             return _OTHER_IMAGES
         measured = self.measurement.request
+        if request is not None and request.layers != measured.layers:
+            return _OTHER_LAYERS
+        if request is not None and request.planes != measured.planes:
+            return _OTHER_FRAME
         if request is None or request.key != measured.key:
             return _OTHER_SETTINGS
         return "" if request.places == measured.places else _MOVED
@@ -121,7 +132,7 @@ class MetricsRuns:
         )
 
     def _on_measured(self, measurement: Measurement) -> None:
-        self.measurement, self._other_images = measurement, False
+        self.measurement, self._other_images, self._removed = measurement, False, False
         report = measurement.report
         frames = sum(len(values) for values in report.frames)
         seconds = time.perf_counter() - self._since
