@@ -497,6 +497,28 @@ def test_new_data_drops_the_session(widget, viewer, qtbot):
     assert "images have changed" not in widget.message
 
 
+@pytest.mark.parametrize("when", ["shown", "running"])
+def test_removed_inputs_are_given_back(widget, viewer, qtbot, when):
+    if when == "running":
+        widget.choose("fake", {"seconds": 0.3})
+        widget.run()
+        qtbot.waitUntil(lambda: widget.view.run_bar.running)
+    else:
+        run(widget, qtbot)
+    alive = [weakref.ref(layer) for layer in viewer.layers]
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: not widget.running)
+    viewer.add_image(np.zeros(SIZE))  # else napari keeps the layer that was selected last
+
+    def gone() -> bool:
+        gc.collect()
+        return not any(layer() for layer in alive)
+
+    qtbot.waitUntil(gone)
+    assert widget.runs.outcome is None
+    assert widget.runs._session is None
+
+
 def test_hiding_an_input_does_not_drop_the_session(widget, viewer, qtbot):
     run(widget, qtbot)
     viewer.layers["infrared"].visible = False

@@ -295,11 +295,18 @@ class FuseWidget(DockedWidget):
         self._attach()
 
     def _on_added(self) -> None:
-        assert self.runs.outcome is not None
-        request = self.runs.outcome.request
-        self._link.watch((request.ir, request.visible))
+        if self.runs.outcome is not None:  # else an input was removed meanwhile
+            request = self.runs.outcome.request
+            self._link.watch((request.ir, request.visible))
+
+    def _drop_removed(self) -> None:
+        """Keep no input alive that has been removed."""
+        if self.runs.inputs_removed:
+            self.runs.let_go()
+            self._link.watch(())
 
     def _on_finished(self) -> None:
+        self._drop_removed()
         if self.runs.outcome is not None:
             self.view.show_channels(self.runs.outcome.result.maps)
         if not self.runs.trouble:
@@ -311,6 +318,7 @@ class FuseWidget(DockedWidget):
     def _on_layers_changed(self) -> None:
         self.view.layers.refresh()
         self.view.region.refresh()
+        self._drop_removed()
         self._look_at_layers()
         self._refresh()
 

@@ -64,7 +64,7 @@ class FusionRuns:
     added
         A run, not a live update, has added its layers.
     outcome
-        The last result, None before the first; without its session, which is dropped earlier.
+        The last result, None before the first and after :meth:`let_go`; without its session, which is dropped earlier.
     trouble, said, stale
         Sentences for the user, or empty: what went wrong, what was done, why the result shown is out of date.
     """
@@ -176,6 +176,19 @@ class FusionRuns:
             device = session.compute.device
             del session
             release_memory(device)
+
+    @property
+    def inputs_removed(self) -> bool:
+        """Whether a layer that the last result was made of is no longer in the viewer."""
+        made_of = (self.outcome.request.ir, self.outcome.request.visible) if self.outcome is not None else ()
+        return any(layer not in self._viewer.layers for layer in made_of)
+
+    def let_go(self) -> None:
+        """Drop the last result, whose inputs have been removed, and all that was kept for live changes."""
+        self.forget()
+        self._layers = [layer for layer in self._layers if layer in self._viewer.layers]
+        self.outcome = self._following = self._given_up = None
+        self._images_changed, self.stale = False, ""
 
     def _start_following(self, request: Request, kept: FusionSession | LazyFusion | None) -> None:
         self.trouble = ""
