@@ -171,6 +171,61 @@ def test_what_cannot_be_is_refused_before_anything_is_computed(refused, films, m
     assert not Path("o.tif").exists()
 
 
+@pytest.fixture
+def folders(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ir", "vis"):
+        Path(name).mkdir()
+        for t, frame in enumerate(stack(colour=name == "vis")):
+            nif.write_image(f"{name}/{t}.tif", frame)
+    return Path("ir"), Path("vis")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-o", "ir/3.tif"],
+        ["-o", "vis/new.tif"],
+        ["-o", "other/../ir/new"],
+        ["-o", "linked/new.tif"],
+        ["-o", "o.tif", "--save-recipe", "vis/3.tif"],
+        ["-o", "o.tif", "--maps", "ir"],
+        ["-o", "o.tif", "--maps", "linked"],
+    ],
+)
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_nothing_is_written_among_the_frames_that_are_read(refused, folders, tmp_path, options, overwrite):
+    Path("other").mkdir()
+    try:
+        Path("linked").symlink_to("ir", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links here")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.tif")}
+    said = refused("fuse", *folders, *options, "-m", "average", *overwrite)
+    assert f"is in the input folder {folders['vis/' in ' '.join(options)]}: choose another place." in said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.tif")} == before
+
+
+def test_frames_that_are_links_are_inputs_too(refused, folders, tmp_path):
+    store = Path("ir").rename("store")
+    Path("ir").mkdir()
+    for frame in store.iterdir():
+        try:
+            Path("ir", frame.name).symlink_to(tmp_path / frame)
+        except OSError:
+            pytest.skip("no links here")
+    before = Path("store/3.tif").read_bytes()
+    said = refused("fuse", *folders, "-o", "store/3.tif", "-m", "average", "--overwrite")
+    assert "3.tif is one of the inputs" in said
+    assert Path("store/3.tif").read_bytes() == before
+
+
+def test_results_may_lie_in_a_folder_of_the_input_folder(run, folders):
+    Path("ir/results").mkdir()
+    assert run("fuse", *folders, "-o", "ir/results/o.tif", "-m", "average").exit_code == 0
+    assert run("fuse", *folders, "-o", "ir/results/p.tif", "-m", "average").exit_code == 0
+
+
 def test_an_error_on_the_way_leaves_nothing(refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ir = stack("float32", seed=1)

@@ -209,8 +209,9 @@ def fuse(
     """
     from napari_irvisfuse.images.frames import is_stack
 
-    from .request import Choices, Request, Targets
-    from .stack_request import StackRequest, StackTargets
+    from .request import Choices, Request
+    from .stack_request import StackRequest
+    from .targets import StackTargets, Targets
 
     stack = is_stack(ir) or is_stack(visible)
     targets = (StackTargets if stack else Targets)(output, maps, save_recipe, overwrite)

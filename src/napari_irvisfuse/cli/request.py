@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os.path
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import napari_irvisfuse as nif
 from napari_irvisfuse.algorithms import get_method
 from napari_irvisfuse.errors import Cancelled, ImageError, OutputError, ParameterError
 from napari_irvisfuse.images.alignment_files import read_alignment
-from napari_irvisfuse.images.files import check_output
 from napari_irvisfuse.images.pair import check_output_rule
 from napari_irvisfuse.images.placement import FIT, check_grid
 from napari_irvisfuse.images.radiometric import infrared_unit, is_radiometric, read_infrared
@@ -26,73 +24,12 @@ from napari_irvisfuse.result import FusionResult
 from napari_irvisfuse.session import DEFAULT_METHOD
 from napari_irvisfuse.types import Cancel, Progress
 
-__all__ = ["Choices", "Report", "Request", "Targets", "other_weights", "parse_parameters"]
+from .targets import Targets
+
+__all__ = ["Choices", "Report", "Request", "other_weights", "parse_parameters"]
 
 
 _WHOLE = "whole"
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Where results go."""
-
-    output: Path
-    maps: Path | None = None
-    recipe: Path | None = None
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        # --output=~/x reaches us as it is: shells expand the ~ at the start of a word only
-        for name in ("output", "maps", "recipe"):
-            path = getattr(self, name)
-            object.__setattr__(self, name, path and path.expanduser())
-
-    def check(self, inputs: Sequence[Path]) -> None:
-        """Refuse early what could not be written at the end, and what would destroy something.
-
-        Raises
-        ------
-        OutputError
-            With one sentence.
-        """
-        self._check_files(self._files(("maps.json",)), inputs)
-        self.check_output()
-        if self.recipe and not self.recipe.parent.is_dir():
-            raise OutputError(f"There is no folder {self.recipe.parent} to write {self.recipe.name} into.")
-        if self.maps and self.maps.exists() and not self.maps.is_dir():
-            raise OutputError(f"{self.maps} is a file: name a folder for the maps.")
-        for path in self._files(()):
-            if self.maps and any(_same(path, folder) for folder in (self.maps, *self.maps.absolute().parents)):
-                raise OutputError(f"{path} cannot be both a file and a folder for the maps: choose another name.")
-
-    def check_output(self) -> None:
-        """Check the fused image's file; of a stack there are other kinds."""
-        check_output(self.output, overwrite=self.overwrite)
-
-    def check_maps(self, files: Iterable[str], inputs: Sequence[Path]) -> None:
-        """Check again with the maps' files, whose names the method tells only after fusing.
-
-        Raises
-        ------
-        OutputError
-            With one sentence.
-        """
-        self._check_files(self._files(("maps.json", *files)), inputs)
-
-    def _files(self, maps: Iterable[str]) -> list[Path]:
-        files = [path for path in (self.output, self.recipe) if path]
-        return files + [self.maps / name for name in maps] if self.maps else files
-
-    def _check_files(self, files: Sequence[Path], inputs: Sequence[Path]) -> None:
-        for number, path in enumerate(files):
-            if path.is_dir():
-                raise OutputError(f"{path} is a folder: name a file.")
-            if any(_same(path, item.expanduser()) for item in inputs):
-                raise OutputError(f"{path} is one of the inputs: choose another name.")
-            if any(_same(path, other) for other in files[:number]):
-                raise OutputError(f"{path} would be written twice: choose another name.")
-            if path.exists() and not self.overwrite:
-                raise OutputError(f"{path} exists already: choose another name or add --overwrite.")
 
 
 @dataclass(frozen=True)
@@ -312,13 +249,6 @@ def other_weights(saved: Recipe | None, used: Recipe) -> tuple[str, ...]:
     if then is None or now is None or then == now:
         return ()
     return (f"The recipe was made with other weights ({then[:12]}…, these are {now[:12]}…): results differ.",)
-
-
-def _same(one: Path, other: Path) -> bool:
-    """Tell whether two paths lead to one file, be it there or not."""
-    if one.exists() and other.exists():
-        return one.samefile(other)
-    return os.path.normcase(one.resolve()) == os.path.normcase(other.resolve())
 
 
 def parse_parameters(method: str, texts: Sequence[str]) -> dict[str, Any]:

@@ -17,24 +17,16 @@ from napari_irvisfuse.errors import Cancelled, ImageError, OutputError
 from napari_irvisfuse.images.files import write_atomically
 from napari_irvisfuse.images.frames import parse_frames
 from napari_irvisfuse.images.regions import Region
-from napari_irvisfuse.images.stack_files import StackWriter, check_stack_output, open_writer
+from napari_irvisfuse.images.stack_files import StackWriter, open_writer
 from napari_irvisfuse.recipe import Recipe
 from napari_irvisfuse.result import FusionResult
 from napari_irvisfuse.stacks import FusionStack, StackOptions
 from napari_irvisfuse.types import Cancel, Progress
 
-from .request import Choices, Targets, other_weights
+from .request import Choices, other_weights
+from .targets import Targets
 
-__all__ = ["StackReport", "StackRequest", "StackTargets"]
-
-
-@dataclass(frozen=True)
-class StackTargets(Targets):
-    """Where the results of a stack go."""
-
-    def check_output(self) -> None:
-        """Check the fused stack's file or folder."""
-        check_stack_output(self.output, overwrite=self.overwrite)
+__all__ = ["StackReport", "StackRequest"]
 
 
 @dataclass(frozen=True)
