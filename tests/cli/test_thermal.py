@@ -123,6 +123,53 @@ def test_a_radiometric_jpeg_is_infrared_in_degrees(run, folder, write_rjpeg):
     assert expected.ir_window.unit == "°C"
 
 
+def test_a_recipe_does_not_lay_one_cameras_images_as_anothers(run, folder, flir, write_rjpeg):
+    other = write_rjpeg(folder / "in/FLIR0002.jpg", COUNTS[:20], PHOTO[:, :60], overlay=(1.5, -4, 1))
+    run("fuse", other, "-o", "other.png", "-m", "average", "--grey", "--save-recipe", "other.yaml")
+    recipe = nif.Recipe.load("other.yaml")
+    thermal = nif.read_radiometric(flir)
+
+    def fused(*options):
+        result = run("fuse", flir, "-o", "o.png", "--overwrite", "--recipe", "other.yaml", *options)
+        assert result.exit_code == 0, result.stderr
+        return nif.read_image("o.png"), "not the recipe's" in result.stderr
+
+    def expected(alignment):
+        return nif.fuse(
+            thermal.celsius(), thermal.visible, "average", output="luma", ir_to_visible=alignment, device="cpu"
+        ).fused
+
+    own, others, fit = map(expected, (thermal.ir_to_visible, recipe.ir_to_visible, "fit"))
+    assert not np.array_equal(own, others)
+    for options, pixels, noted in (
+        ([], own, True),
+        (["--align", "own"], own, False),
+        (["--align", "recipe"], others, False),
+        (["--align", "fit"], fit, False),
+    ):
+        found, said = fused(*options)
+        np.testing.assert_array_equal(found, pixels)
+        assert said == noted
+    again = run("fuse", other, "-o", "o.png", "--overwrite", "--recipe", "other.yaml")
+    assert "not the recipe's" not in again.stderr
+    np.testing.assert_array_equal(nif.read_image("o.png"), nif.read_image("other.png"))
+
+
+def test_words_for_alignments(run, refused, folder, pair, flir, write_rjpeg):
+    unaligned = write_rjpeg(folder / "in/b.jpg", COUNTS, PHOTO, overlay=None)
+    assert "b.jpg does not say how its images lie" in refused("fuse", unaligned, "-o", "o.png", "--align", "own")
+    assert "name one with --recipe" in refused("fuse", flir, "-o", "o.png", "--align", "recipe")
+    assert "nothing tells how they lie" in refused("fuse", flir, "-o", "o.png", "--align", "none")
+    assert "There is no alignment file fitt: name one, or say fit" in refused(
+        "fuse", flir, "-o", "o.png", "--align", "fitt"
+    )
+    nif.Recipe("average", ir_to_visible=((1, 0, 5), (0, 1, 5), (0, 0, 1))).save("r.yaml")
+    run("fuse", *pair, "-o", "moved.png", "--recipe", "r.yaml")
+    run("fuse", *pair, "-o", "o.png", "--recipe", "r.yaml", "--align", "none")
+    np.testing.assert_array_equal(nif.read_image("o.png"), nif.fuse(*pair, "average").fused)
+    assert not np.array_equal(nif.read_image("o.png"), nif.read_image("moved.png"))
+
+
 def test_half_a_pair_is_refused(refused, folder, pair, write_rjpeg):
     assert "name a visible image" in refused("fuse", pair[0], "-o", "o.png")
     alone = write_rjpeg(folder / "in/a.jpg", COUNTS)

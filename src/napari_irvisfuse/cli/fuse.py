@@ -103,7 +103,8 @@ def fuse(
         typer.Option(
             metavar="FILE",
             help="How images of other sizes or cameras lie on each other: an alignment file, see `irvisfuse align`,"
-            " or the word fit if both show the same view.",
+            " or the word fit if both show the same view. With --recipe also: recipe, own (that of a radiometric"
+            " JPEG, which wins if nothing is said), or none.",
             rich_help_panel=_INPUT,
         ),
     ] = None,

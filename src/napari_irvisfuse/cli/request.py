@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.algorithms import get_method
-from napari_irvisfuse.errors import Cancelled, ImageError, OutputError, ParameterError
-from napari_irvisfuse.images.alignment_files import read_alignment
+from napari_irvisfuse.errors import AlignmentError, Cancelled, ImageError, OutputError, ParameterError
 from napari_irvisfuse.images.pair import check_output_rule
-from napari_irvisfuse.images.placement import FIT, check_grid
+from napari_irvisfuse.images.placement import FIT, check_grid, parse_rows, read_placement
 from napari_irvisfuse.images.radiometric import infrared_unit, is_radiometric, read_infrared
 from napari_irvisfuse.images.scale import Scale, read_scale
 from napari_irvisfuse.recipe import Recipe
@@ -30,6 +29,7 @@ __all__ = ["Choices", "Report", "Request", "other_weights", "parse_parameters"]
 
 
 _WHOLE = "whole"
+_OWN, _RECIPES, _NONE = "own", "recipe", "none"  # besides "fit": alignments that have no file of their own
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Choices:
     @property
     def align_file(self) -> Path | None:
         """The alignment file, None if there is none to read."""
-        return None if self.align is None or self.align == FIT else Path(self.align).expanduser()
+        return None if self.align in (None, FIT, _OWN, _RECIPES, _NONE) else Path(self.align).expanduser()
 
     def arguments(self, saved: Recipe | None) -> dict[str, Any]:
         """Return arguments for :func:`~napari_irvisfuse.fuse`: the recipe's, then what was chosen beside it.
@@ -82,7 +82,6 @@ class Choices:
             "precision": self.precision,
             "ir_window": self.ir_window,
             "visible_window": self.visible_window,
-            "ir_to_visible": self.align if self.align_file is None else read_alignment(self.align_file),
             "grid": None if self.grid is None else check_grid(self.grid),
             "output": None if self.output is None else check_output_rule(self.output),
             "smoothing": self.smoothing,
@@ -90,12 +89,52 @@ class Choices:
         }
         return {
             **{name: getattr(base, name) if value is None else value for name, value in chosen.items()},
+            "ir_to_visible": self._placement(saved),
             "region": base.region if self.region is None else None if self.region == _WHOLE else self.region,
             "method": method,
             "device": self.device,
             "weights": self.weights,
             **get_method(method).parameters(**parameters).to_dict(),
         }
+
+    def _placement(self, saved: Recipe | None) -> object:
+        if self.align == _RECIPES and saved is None:
+            raise ParameterError("--align recipe is the alignment of a recipe: name one with --recipe FILE.")
+        if self.align in (None, _RECIPES):
+            return saved.ir_to_visible if saved else None
+        if self.align in (_OWN, _NONE):
+            return _OWN if self.align == _OWN else None
+        return read_placement(self.align)
+
+    def place(self, asked: object, own: npt.NDArray[np.float64] | None, file: Path) -> tuple[object, tuple[str, ...]]:
+        """Let the alignment that a camera wrote beside its images count, unless another was chosen for them.
+
+        Parameters
+        ----------
+        asked
+            From :meth:`arguments`.
+        own, file
+            What the file of the images says, if it does, and its name.
+
+        Returns
+        -------
+        The alignment, and what is to be noted: a recipe's may be of other images, and gives way.
+
+        Raises
+        ------
+        AlignmentError
+            If the file's own was asked for, and it has none.
+        """
+        if own is None and self.align == _OWN:
+            raise AlignmentError(
+                f"{file} does not say how its images lie on each other: name an alignment file, or say fit if both"
+                " show the same view."
+            )
+        if own is None or self.align not in (None, _OWN):
+            return asked, ()
+        if asked in (None, _OWN, parse_rows(own)):
+            return own, ()
+        return own, (f"The alignment in {file.name} is used, not the recipe's (that would be --align recipe).",)
 
 
 @dataclass(frozen=True)
@@ -185,6 +224,7 @@ class Request:
     targets: Targets
     arguments: dict[str, Any]
     saved: Recipe | None
+    notes: tuple[str, ...]
 
     @classmethod
     def prepare(cls, inputs: tuple[Path, ...], targets: Targets, choices: Choices) -> Request:
@@ -202,15 +242,15 @@ class Request:
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         arguments = choices.arguments(saved)
         images = _Images.read(*inputs)
-        if arguments["ir_to_visible"] is None:
-            arguments["ir_to_visible"] = images.ir_to_visible
+        placement, notes = choices.place(arguments["ir_to_visible"], images.ir_to_visible, inputs[0])
+        arguments["ir_to_visible"] = placement
         kind = images.visible.dtype
         if targets.output.suffix.lower() == ".png" and np.issubdtype(kind, np.floating):
             raise OutputError(
                 f"The visible image holds {kind} numbers, which PNG cannot store:"
                 f" write {targets.output.with_suffix('.tif').name} instead."
             )
-        return cls(images, read, targets, arguments, saved)
+        return cls(images, read, targets, arguments, saved, notes)
 
     def run(self, progress: Progress, cancelled: Cancel) -> Report:
         """Fuse, then write everything; the fused image last, so that where it is, the rest is too.
@@ -238,7 +278,7 @@ class Request:
             result.recipe.save(targets.recipe)
         scale = images.visible_scale if result.grid == "visible" else None
         nif.write_image(targets.output, result.fused, overwrite=targets.overwrite, scale=scale)
-        return Report(result, targets, seconds, (*other_weights(self.saved, result.recipe), *result.notes))
+        return Report(result, targets, seconds, (*self.notes, *other_weights(self.saved, result.recipe), *result.notes))
 
 
 def other_weights(saved: Recipe | None, used: Recipe) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ __all__ = [
     "check_grid",
     "parse_rows",
     "place",
+    "read_placement",
 ]
 
 GridName: TypeAlias = Literal["visible", "ir"]
@@ -100,6 +101,23 @@ def parse_rows(value: object) -> PlacementSpec:
     return tuple(tuple(float(number) for number in row) for row in as_matrix(value))
 
 
+def read_placement(text: str | Path) -> Literal["fit"] | Alignment:
+    """Read a placement as it is named: the word fit, or an alignment file.
+
+    Raises
+    ------
+    AlignmentError
+        If there is no such file, or no alignment in it.
+    """
+    if text == FIT:
+        return FIT
+    if not Path(text).expanduser().exists():
+        raise AlignmentError(
+            f"There is no alignment file {text}: name one, or say fit if both images show the same view."
+        )
+    return read_alignment(text)
+
+
 def place(ir: Shape, visible: Shape, ir_to_visible: object = None, grid: object = "visible") -> Placement:
     """Find out how two images lie on each other, and on which grid to fuse them.
 
@@ -122,8 +140,8 @@ def place(ir: Shape, visible: Shape, ir_to_visible: object = None, grid: object 
         If there is no such choice of a grid.
     """
     choice = check_grid(grid)
-    if isinstance(ir_to_visible, str | Path) and ir_to_visible != FIT:
-        ir_to_visible = read_alignment(ir_to_visible)
+    if isinstance(ir_to_visible, str | Path):
+        ir_to_visible = read_placement(ir_to_visible)
     if isinstance(ir_to_visible, Alignment):
         ir_to_visible.check_shapes(ir, visible)
         ir_to_visible = ir_to_visible.ir_to_visible
