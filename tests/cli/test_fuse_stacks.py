@@ -106,6 +106,8 @@ def test_options_mean_what_they_mean_in_python(run, films):
     np.testing.assert_array_equal(read("o.tif"), expected.fused)
     run("fuse", *films, "-o", "p.tif", "--recipe", "r.yaml", "--frames", "1,2,3", "--quiet")
     np.testing.assert_array_equal(read("p.tif"), expected.fused)
+    nif.write_image("one.png", stack()[0])
+    assert run("fuse", "one.png", "one.png", "-o", "o.png", "--recipe", "r.yaml").exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["o.tif", "o.zarr"])
@@ -167,7 +169,9 @@ def test_what_cannot_be_is_refused_before_anything_is_computed(refused, films, m
     assert "FROM:TO" in refused("fuse", *films, "-o", "o.tif", "--frames", "one")
     assert "no frame 9" in refused("fuse", *films, "-o", "o.tif", "--frames", "9")
     nif.write_image("one.png", stack()[0])
-    assert "single images" in refused("fuse", "one.png", "one.png", "-o", "o.png", "--frames", "0")
+    for option, value in {"frames": "0", "smoothing": "0.9", "windows": "frame", "fps": "25"}.items():
+        said = refused("fuse", "one.png", "one.png", "-o", "o.png", f"--{option}", value)
+        assert f"--{option} is for stacks, and these are single images" in said
     assert not Path("o.tif").exists()
 
 

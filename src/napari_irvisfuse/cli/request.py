@@ -237,8 +237,9 @@ class Request:
         """
         read = (*inputs, *(path for path in (choices.recipe, choices.weights, choices.align_file) if path is not None))
         targets.check(read)
-        if choices.frames is not None or choices.fps is not None:
-            raise ParameterError("--frames and --fps are for stacks: these are single images.")
+        of_stacks = [name for name in ("frames", "smoothing", "windows", "fps") if getattr(choices, name) is not None]
+        if of_stacks:
+            raise ParameterError(f"--{of_stacks[0]} is for stacks, and these are single images: leave it out.")
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         arguments = choices.arguments(saved)
         images = _Images.read(*inputs)
