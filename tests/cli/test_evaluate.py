@@ -192,7 +192,7 @@ def test_refusals(refused, options, sentence):
 
 def test_an_existing_table_is_refused_before_anything_is_measured(refused):
     Path("table.csv").write_text("precious")
-    assert "exists already" in refused(*SOURCES, *FUSED, "-o", "table.csv")
+    assert "exists already: choose another name or add --overwrite" in refused(*SOURCES, *FUSED, "-o", "table.csv")
     assert Path("table.csv").read_text() == "precious"
     assert CALLS == []
 

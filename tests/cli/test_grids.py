@@ -26,7 +26,10 @@ def test_sizes_that_differ_are_refused_with_the_ways_out(refused, other):
     line = refused("fuse", *other, "-o", "out.png")
     assert "56×40" in line
     assert "42×30" in line
-    assert "--align fit" in line
+    assert line.endswith(
+        "say --align fit if both show the same view, or --align FILE with what irvisfuse align finds.\n"
+    )
+    assert "say --align fit" in refused("metrics", other[1], *other)
 
 
 @pytest.mark.parametrize("grid", ["visible", "ir", "finer"])

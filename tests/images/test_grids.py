@@ -116,7 +116,7 @@ def test_the_same_pixels_need_no_transform():
 def test_sizes_that_differ_need_a_word_about_how():
     with pytest.raises(AlignmentError) as raised:
         place(IR, VISIBLE)
-    for way in ("320×240", "640×480", 'ir_to_visible="fit"', "--align FILE", "irvisfuse align"):
+    for way in ("320×240", "640×480", 'ir_to_visible="fit"', "ir_to_visible=alignment", "nif.align"):
         assert way in str(raised.value)
 
 

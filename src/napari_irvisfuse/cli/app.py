@@ -17,6 +17,14 @@ __all__ = ["app"]
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
+# Errors name the arguments of Python; here they are options.
+_OPTIONS = {
+    'ir_to_visible="fit"': "--align fit",
+    "ir_to_visible=alignment": "--align FILE",
+    "nif.align": "irvisfuse align",
+    "say overwrite": "add --overwrite",
+}
+
 
 # Typer brings a click of its own or uses the one installed, depending on its version; it exports this much of either.
 _UsageError: Any = typer.BadParameter.__base__
@@ -49,11 +57,17 @@ class _Group(TyperGroup):
             with _one_line():
                 return super().invoke(ctx)
         except FusionError as error:
-            line, status = " ".join(str(error).split()), BAD_INPUT
+            line, status = _in_options(" ".join(str(error).split())), BAD_INPUT
         except (Cancelled, KeyboardInterrupt):
             line, status = "cancelled.", INTERRUPTED
         typer.echo(f"irvisfuse: {line}", err=True)
         raise typer.Exit(status)
+
+
+def _in_options(sentence: str) -> str:
+    for python, option in _OPTIONS.items():
+        sentence = sentence.replace(python, option)
+    return sentence
 
 
 app = typer.Typer(

@@ -149,9 +149,8 @@ def place(ir: Shape, visible: Shape, ir_to_visible: object = None, grid: object 
     if spec is None and ir != visible:
         raise AlignmentError(
             f"The infrared image is {ir[1]}×{ir[0]} and the visible image {visible[1]}×{visible[0]} pixels"
-            ' (width × height), and nothing tells how they lie on each other. Say "fit" if both show the same view'
-            ' (ir_to_visible="fit", --align fit), or give the transform (ir_to_visible=matrix, --align FILE), which'
-            " irvisfuse align finds."
+            ' (width × height), and nothing tells how they lie on each other: say ir_to_visible="fit" if both show the'
+            " same view, or ir_to_visible=alignment with what nif.align finds."
         )
     matrix = np.eye(3) if spec is None else fit(ir, visible) if spec == FIT else as_matrix(spec)
     if same_place(matrix, ir, visible):
