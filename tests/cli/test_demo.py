@@ -119,6 +119,10 @@ def test_refusals(refused, pair, folder):
     assert "both --ir and --vis" in refused("demo", "--ir", pair[0])
     assert "There is no screen" in refused("demo", "--viewer") or not demo.find_spec("napari")
     assert "There is no folder" in refused("demo", "-o", "no/such")
+    nif.write_image(folder / "in/large.png", np.zeros((50, 60), np.uint8))
+    line = refused("demo", "--ir", folder / "in/large.png", "--vis", pair[1])
+    assert "60×50 and 56×40" in line
+    assert "irvisfuse fuse fuses them, with --align" in line
     assert "There is no method 'magic'" in refused("demo", "-m", "magic")
     (folder / "irvisfuse-demo").write_text("in the way")
     assert "is a file" in refused("demo")

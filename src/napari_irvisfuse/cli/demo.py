@@ -70,6 +70,7 @@ def demo(
     pair = _sample() if ir is None or visible is None else _read(ir, visible)
     method = method or DEFAULT_METHOD
     if files is not None:
+        _check_sizes(*pair)
         started = time.perf_counter()
         with interruptible() as cancelled, progress_bar() as progress:
             import napari_irvisfuse as nif
@@ -107,6 +108,18 @@ def _sample() -> tuple[NDArray[Any], NDArray[Any]]:
     from napari_irvisfuse.samples.scene import colour_pair
 
     return colour_pair()
+
+
+def _check_sizes(ir: NDArray[Any], visible: NDArray[Any]) -> None:
+    """Refuse pictures of other sizes, which napari shows as they are, and which only its widgets lay on each other."""
+    from napari_irvisfuse.errors import AlignmentError
+
+    sizes = [f"{image.shape[1]}×{image.shape[0]}" for image in (ir, visible)]
+    if sizes[0] != sizes[1]:
+        raise AlignmentError(
+            f"The demo writes pictures of one size, and these are {sizes[0]} and {sizes[1]} pixels (width × height):"
+            " irvisfuse fuse fuses them, with --align to say how they lie on each other."
+        )
 
 
 def _read(ir: Path, visible: Path) -> tuple[NDArray[Any], NDArray[Any]]:
