@@ -103,6 +103,9 @@ def test_files_that_are_not_there_or_no_text(tmp_path):
         with pytest.raises(RecipeError, match="cannot be read") as caught:
             Recipe.load(path)
         assert "\n" not in str(caught.value)
+    (tmp_path / "other.yaml").write_text("hello")
+    with pytest.raises(RecipeError, match=r"In .*other\.yaml: This is not a recipe"):
+        Recipe.load(tmp_path / "other.yaml")
     with pytest.raises(OutputError, match="cannot be written"):
         Recipe("wls").save(tmp_path / "nowhere" / "recipe.yaml")
 
@@ -133,6 +136,14 @@ def test_a_recipe_of_before_whose_sizes_are_unknown_fits_all():
     old = Recipe.from_text(json.dumps({"irvisfuse_recipe": 1, "method": "average", "ir_to_visible": rows}))
     assert old.ir_shape is None
     assert nif.fuse(ir[:20], visible, **old.arguments()).fused.shape == visible.shape
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("irvisfuse_recipe: 1\nmethod: wls: 2\n", 2), ("a:\n  - 1\n b: 2\n", 3), ('{"method": "wls",\n"a": }}\n', 2)],
+)
+def test_the_line_that_is_no_yaml_is_named(text, line):
+    assert f"neither JSON nor YAML (line {line}: " in refused(text)
 
 
 # -- to the same pixels -----------------------------------------------------------------------------------------

@@ -199,7 +199,7 @@ class Recipe:
             try:
                 data = yaml.safe_load(text)
             except yaml.YAMLError as error:
-                raise RecipeError(f"The recipe is neither JSON nor YAML ({str(error).splitlines()[0]}).") from error
+                raise RecipeError(f"The recipe is neither JSON nor YAML ({_where_and_what(error)}).") from error
         return cls.from_dict(data)
 
     from_json = from_text
@@ -225,7 +225,17 @@ class Recipe:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"The recipe {path} cannot be read ({error}).") from error
-        return cls.from_text(text)
+        try:
+            return cls.from_text(text)
+        except RecipeError as error:
+            raise RecipeError(f"In {path}: {error}") from error
+
+
+def _where_and_what(error: Exception) -> str:
+    """Say it of a YAML error, whose text has many lines and begins with what was read before."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"line {mark.line + 1}: {what}" if mark else what
 
 
 def _plain(value: Any) -> Any:
