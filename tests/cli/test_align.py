@@ -108,6 +108,7 @@ def test_points(run, street, folder):
         (["-o", "in/s_ir.png"], "is one of the inputs"),
         (["-o", "a.json", "--picture", "p.jpg"], "written as PNG or TIFF"),
         (["-o", "a.png", "--picture", "a.png"], "would be written twice"),
+        (["-o", "a.png"], "a.png: alignments are written as JSON; end the name in .json"),
         (["-o", "a.json", "--robust"], "--robust is about points"),
         (["--check", "--points", "in/s_ir.png"], "With --points nothing is searched: leave --check out"),
         (["-o", "a.json", "--points", "nothing.csv"], "cannot be read"),
@@ -131,9 +132,33 @@ def test_tables_that_are_none(refused, street, folder):
     for text in ("a,b\n1,2\n", "1,2,3\n", "1,2,3,x\n"):
         table = points_file(folder, text)
         assert "is no table of points" in refused("align", *street, "-o", "a.json", "--points", table)
+    for number in ("nan", "inf", ""):
+        table = points_file(folder, f"ir_row,ir_column,visible_row,visible_column\n1,2,3,4\n\n5,{number},7,8\n")
+        said = refused("align", *street, "-o", "a.json", "--points", table)
+        assert "points.csv is no table of points" in said
+        assert "line 4 has not" in said
     assert "needs at least 2 pairs" in refused(
         "align", *street, "-o", "a.json", "--points", points_file(folder, "1,2,3,4\n")
     )
+
+
+def test_semicolons_and_decimal_commas(run, street, folder):
+    options = ("align", *street, "--json", "--points")
+    plain = points_file(folder, "10.5,20,16.5,29\n100,60.25,106,69.25\n")
+    document = json.loads(run(*options, plain, "-o", "a.json").stdout)
+    for text in ("10,5;20;16,5;29\n100;60,25;106;69,25\n", "10.5;20;16.5;29\n100;60.25;106;69.25\n"):
+        for heading in ("", "ir_row;ir_column;visible_row;visible_column\n"):
+            other = json.loads(run(*options, points_file(folder, heading + text), "-o", "b.json", "--overwrite").stdout)
+            assert other["ir_to_visible"] == document["ir_to_visible"]
+
+
+def test_points_beside_the_images(run, refused, street, folder):
+    options = ("align", *street, "-o", "a.json", "--model", "translation", "--points")
+    said = refused(*options, points_file(folder, "10,20,16,29\n60,140,150,69\n"))
+    assert "visible point number 2, row 150 and column 69, is not in the image of 120 rows" in said
+    assert "infrared point number 1, row -9 and" in refused(*options, points_file(folder, "-9,20,16,29\n"))
+    assert not (folder / "a.json").exists()
+    assert run(*options, points_file(folder, "120,160,120,160\n")).exit_code == 0  # counted from 1
 
 
 def test_ctrl_c(run, street, folder, monkeypatch):

@@ -83,6 +83,8 @@ class AlignRequest:
             if picture == output:
                 raise OutputError(f"{picture} would be written twice: choose another name.")
             check_output(picture, overwrite=overwrite)
+        if output is not None and output.suffix.lower() != ".json":
+            raise OutputError(f"{output.name}: alignments are written as JSON; end the name in .json.")
         chosen = as_model(model)
         pairs = read_points(points) if points is not None else None
         begin = read_alignment(start) if start is not None else None
@@ -90,6 +92,8 @@ class AlignRequest:
         shapes = images[0].shape[:2], images[1].shape[:2]
         if begin is not None:
             begin.check_shapes(*shapes)
+        if pairs is not None:
+            _check_points(pairs, shapes)
         matrix = fit(*shapes) if begin is None else begin.ir_to_visible
         return cls(*images, chosen, matrix, output, picture, check, pairs, robust, wide, overwrite)
 
@@ -172,7 +176,8 @@ def read_points(path: Path) -> tuple[Array, Array]:
     ----------
     path
         With the columns ``ir_row``, ``ir_column``, ``visible_row``, ``visible_column``, in any order if it names them
-        in its first line, else in this order; other named columns are passed over.
+        in its first line, else in this order; other named columns are passed over. Semicolons between columns allow
+        for decimal commas.
 
     Returns
     -------
@@ -186,21 +191,42 @@ def read_points(path: Path) -> tuple[Array, Array]:
     """
     path = path.expanduser()
     try:
-        lines = [line for line in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if any(line)]
+        text = path.read_text(encoding="utf-8-sig").splitlines()
+        # programs of countries with a decimal comma separate columns by semicolons
+        mark, decimal = (";", ",") if text and ";" in text[0] else (",", ".")
+        reader = csv.reader(text, delimiter=mark)
+        lines = [(reader.line_num, line) for line in reader if any(line)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AlignmentError(f"The points in {path} cannot be read ({error}).") from error
     places = list(range(4))
-    if lines and {name.strip() for name in lines[0]} >= set(COLUMNS):
-        names = [name.strip() for name in lines.pop(0)]
+    if lines and {name.strip() for name in lines[0][1]} >= set(COLUMNS):
+        names = [name.strip() for name in lines.pop(0)[1]]
         places = [names.index(name) for name in COLUMNS]
-    try:
-        table = np.array([[float(line[place]) for place in places] for line in lines])
-    except (ValueError, IndexError):
-        raise AlignmentError(
-            f"{path} is no table of points: it needs the columns {', '.join(COLUMNS)}, with a number in each."
-        ) from None
-    table = table.reshape(-1, 4)
+    table = np.empty((len(lines), 4))
+    for row, (number, line) in zip(table, lines, strict=True):
+        try:
+            row[:] = [float(line[place].replace(decimal, ".")) for place in places]
+        except (ValueError, IndexError):
+            row[:] = np.nan
+        if not np.isfinite(row).all():
+            raise AlignmentError(
+                f"{path} is no table of points: it needs the columns {', '.join(COLUMNS)}, with a number in each, and"
+                f" line {number} has not."
+            )
     return table[:, :2], table[:, 2:]
+
+
+def _check_points(points: tuple[Array, Array], shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    """Refuse points beside the images, where a column was taken for a row, or the pixels are of another size."""
+    for name, places, shape in zip(("infrared", "visible"), points, shapes, strict=True):
+        # a pixel more on each side: some programs count from 1, or edges in place of centres
+        beside = np.flatnonzero(((places < -1) | (places > shape)).any(axis=1))
+        if beside.size:
+            row, column = places[beside[0]]
+            raise AlignmentError(
+                f"The {name} point number {beside[0] + 1}, row {row:g} and column {column:g}, is not in the image of"
+                f" {shape[0]} rows and {shape[1]} columns: give pixels, counted from 0."
+            )
 
 
 def _check_target(path: Path | None, inputs: list[Path], *, overwrite: bool) -> None:
