@@ -22,7 +22,7 @@ FLOORS = {
     2: {"algorithms", "metrics", "alignment"},
     3: {"pipeline", "recipe", "result", "session", "stacks"},
     4: {"batch", "training", "evaluation"},
-    5: {"_widgets", "cli", "__init__"},  # the public face may be used by the people on the top floor only
+    5: {"_widgets", "cli", "__init__", "__main__"},  # the public face may be used by the people on the top floor only
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 ATTIC_ONLY = {"napari", "magicgui", "qtpy", "superqt", "npe2", "PyQt5", "PyQt6", "PySide2", "PySide6"}

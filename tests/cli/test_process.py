@@ -49,6 +49,12 @@ def test_version():
     assert (done.returncode, done.stdout, done.stderr) == (0, f"irvisfuse {version('napari-irvisfuse')}\n", "")
 
 
+def test_the_package_itself_can_be_run():
+    command = [sys.executable, "-W", "error", "-m", "napari_irvisfuse", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, _run("--version").stdout, "")
+
+
 def test_success_and_refusal(pair, folder):
     done = _run("fuse", *pair, "-o", "o.png")
     assert (done.returncode, done.stderr) == (0, "")
