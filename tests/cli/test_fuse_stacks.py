@@ -135,6 +135,12 @@ def test_a_region_of_a_film(run, films):
     np.testing.assert_array_equal(tifffile.imread("maps/chosen.tif"), expected.maps["chosen"].data)
 
 
+def test_one_frame_and_one_map_are_no_plurals(run, films):
+    said = run("fuse", *films, "-o", "o.tif", "-m", "max", "--frames", "0", "--maps", "m").stdout
+    assert said.startswith(f"o.tif: 1 frame of {WIDTH}×{HEIGHT}")
+    assert said.endswith("; 1 map in m\n")
+
+
 def test_a_single_image_serves_all_frames(run, films):
     nif.write_image("one.png", stack(colour=True)[0])
     assert run("fuse", films[0], "one.png", "-o", "o.tif", "-m", "average").exit_code == 0

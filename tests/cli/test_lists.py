@@ -55,7 +55,8 @@ def test_unknown_method(refused):
 @pytest.fixture
 def shelf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path | None]:
     """Put two entries into the store: one that is here, one that is not."""
-    here = tmp_path / "here.pth"
+    here = tmp_path / ("long" * 25) / "here.pth"
+    here.parent.mkdir()
     here.write_bytes(b"weights")
     found: dict[str, Path | None] = {"here": here, "there": None}
 
@@ -83,9 +84,10 @@ def shelf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path | N
 
 
 def test_weights_are_listed(run, shelf):
-    # a table is as wide as the terminal: the long path may be folded
     lines = [line.split() for line in run("weights", "list").stdout.splitlines()]
     assert ["there", "The", "there", "network", "230", "MB", "not", "here"] in lines
+    # no terminal sets an end to lines, be the path as long as it may
+    assert ["here", "The", "here", "network", "230", "MB", *str(shelf["here"]).split()] in lines
     listed = {item["name"]: item for item in json.loads(run("weights", "list", "--json").stdout)}
     assert listed["here"]["path"] == str(shelf["here"])
     assert listed["there"]["path"] is None

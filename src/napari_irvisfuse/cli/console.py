@@ -16,7 +16,9 @@ import typer
 if TYPE_CHECKING:
     from napari_irvisfuse.types import Cancel, Progress
 
-__all__ = ["echo_json", "echo_table", "interruptible", "progress_bar"]
+__all__ = ["counted", "echo_json", "echo_table", "interruptible", "progress_bar"]
+
+_NO_END = 100_000  # columns, where no terminal sets an end to lines
 
 
 @contextmanager
@@ -73,8 +75,13 @@ def echo_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def counted(number: int, thing: str) -> str:
+    """Return ``"1 map"`` or ``"2 maps"``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def echo_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table to stdout, as wide as the terminal."""
+    """Write a table to stdout, as wide as the terminal; in a pipe or a file no line is broken."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -86,4 +93,4 @@ def echo_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(heading, no_wrap=number == 0, style="bold" if number == 0 else "", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else _NO_END).print(table)

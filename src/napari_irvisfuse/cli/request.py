@@ -23,6 +23,7 @@ from napari_irvisfuse.result import FusionResult
 from napari_irvisfuse.session import DEFAULT_METHOD
 from napari_irvisfuse.types import Cancel, Progress
 
+from .console import counted
 from .targets import Targets
 
 __all__ = ["Choices", "Report", "Request", "other_weights", "parse_parameters"]
@@ -153,7 +154,7 @@ class Report:
         where = f" ({self.result.region.in_words})" if self.result.region else ""
         made = f"{width}×{height}{where} {self.result.fused.dtype}, {recipe.method}"
         line = f"{self.targets.output}: {made} on {recipe.device} ({recipe.precision}) in {self.seconds:.2f} s"
-        return f"{line}; {len(self.result.maps)} maps in {self.targets.maps}" if self.targets.maps else line
+        return f"{line}; {counted(len(self.result.maps), 'map')} in {self.targets.maps}" if self.targets.maps else line
 
     def to_dict(self) -> dict[str, Any]:
         """Return what goes into JSON."""

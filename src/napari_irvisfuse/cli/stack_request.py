@@ -23,6 +23,7 @@ from napari_irvisfuse.result import FusionResult
 from napari_irvisfuse.stacks import FusionStack, StackOptions
 from napari_irvisfuse.types import Cancel, Progress
 
+from .console import counted
 from .request import Choices, other_weights
 from .targets import Targets
 
@@ -48,11 +49,11 @@ class StackReport:
     def line(self) -> str:
         """Return one line."""
         height, width = self.frame_shape[:2]
-        count, recipe = int(np.prod(self.shape)), self.recipe
+        frames, recipe = counted(int(np.prod(self.shape)), "frame"), self.recipe
         where = f" ({self.region.in_words})" if self.region else ""
-        made = f"{count} frames of {width}×{height}{where} {self.dtype}, {recipe.method} on {recipe.device}"
+        made = f"{frames} of {width}×{height}{where} {self.dtype}, {recipe.method} on {recipe.device}"
         line = f"{self.targets.output}: {made} ({recipe.precision}) in {self.seconds:.2f} s"
-        return f"{line}; {len(self.maps)} maps in {self.targets.maps}" if self.targets.maps else line
+        return f"{line}; {counted(len(self.maps), 'map')} in {self.targets.maps}" if self.targets.maps else line
 
     def to_dict(self) -> dict[str, Any]:
         """Return what goes into JSON."""

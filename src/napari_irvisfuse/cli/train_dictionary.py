@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .console import interruptible, progress_bar
+from .console import counted, interruptible, progress_bar
 
 __all__ = ["EXAMPLES", "dictionary"]
 
@@ -91,4 +91,4 @@ def dictionary(
         size = "×".join(str(side) for side in report.shape)
         error = f", patches coded to {report.error:.2%} of their norm" if report.error is not None else ""
         seconds = time.perf_counter() - started
-        typer.echo(f"{report.output}: {size} from {report.images} images{error}, {seconds:.0f} s.")
+        typer.echo(f"{report.output}: {size} from {counted(report.images, 'image')}{error}, {seconds:.0f} s.")
