@@ -61,6 +61,13 @@ def test_a_recipe_keeps_them_and_options_win(run, other, folder):
     assert written(folder, other, ir_to_visible="fit", grid="visible")
 
 
+def test_a_recipes_matrix_is_for_images_of_its_sizes(run, refused, other, pair, folder):
+    nif.write_alignment(folder / "a.json", nif.Alignment(MATRIX, "affine", None, None))
+    run("fuse", *other, "-o", "out.png", "-m", "max", "--align", "a.json", "--save-recipe", "r.yaml")
+    assert "visible image of 42×30" in refused("fuse", *pair, "-o", "o.png", "--recipe", "r.yaml")
+    assert run("fuse", *pair, "-o", "o.png", "--recipe", "r.yaml", "--align", "none").exit_code == 0
+
+
 def test_what_is_refused(refused, other, folder):
     arguments = ("fuse", *other, "-o", "out.png")
     assert "none.json" in refused(*arguments, "--align", "none.json")

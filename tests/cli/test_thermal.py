@@ -124,7 +124,7 @@ def test_a_radiometric_jpeg_is_infrared_in_degrees(run, folder, write_rjpeg):
 
 
 def test_a_recipe_does_not_lay_one_cameras_images_as_anothers(run, folder, flir, write_rjpeg):
-    other = write_rjpeg(folder / "in/FLIR0002.jpg", COUNTS[:20], PHOTO[:, :60], overlay=(1.5, -4, 1))
+    other = write_rjpeg(folder / "in/FLIR0002.jpg", COUNTS, PHOTO, overlay=(1.5, -4, 1))
     run("fuse", other, "-o", "other.png", "-m", "average", "--grey", "--save-recipe", "other.yaml")
     recipe = nif.Recipe.load("other.yaml")
     thermal = nif.read_radiometric(flir)

@@ -102,18 +102,20 @@ class Choices:
         if self.align == _RECIPES and saved is None:
             raise ParameterError("--align recipe is the alignment of a recipe: name one with --recipe FILE.")
         if self.align in (None, _RECIPES):
-            return saved.ir_to_visible if saved else None
+            return (saved.alignment or saved.ir_to_visible) if saved else None
         if self.align in (_OWN, _NONE):
             return _OWN if self.align == _OWN else None
         return read_placement(self.align)
 
-    def place(self, asked: object, own: npt.NDArray[np.float64] | None, file: Path) -> tuple[object, tuple[str, ...]]:
+    def place(
+        self, saved: Recipe | None, asked: object, own: npt.NDArray[np.float64] | None, file: Path
+    ) -> tuple[object, tuple[str, ...]]:
         """Let the alignment that a camera wrote beside its images count, unless another was chosen for them.
 
         Parameters
         ----------
-        asked
-            From :meth:`arguments`.
+        saved, asked
+            The recipe, and what :meth:`arguments` made of it.
         own, file
             What the file of the images says, if it does, and its name.
 
@@ -133,7 +135,7 @@ class Choices:
             )
         if own is None or self.align not in (None, _OWN):
             return asked, ()
-        if asked in (None, _OWN, parse_rows(own)):
+        if self.align == _OWN or saved is None or saved.ir_to_visible in (None, parse_rows(own)):
             return own, ()
         return own, (f"The alignment in {file.name} is used, not the recipe's (that would be --align recipe).",)
 
@@ -244,7 +246,7 @@ class Request:
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         arguments = choices.arguments(saved)
         images = _Images.read(*inputs)
-        placement, notes = choices.place(arguments["ir_to_visible"], images.ir_to_visible, inputs[0])
+        placement, notes = choices.place(saved, arguments["ir_to_visible"], images.ir_to_visible, inputs[0])
         arguments["ir_to_visible"] = placement
         kind = images.visible.dtype
         if targets.output.suffix.lower() == ".png" and np.issubdtype(kind, np.floating):
