@@ -87,6 +87,11 @@ def test_an_alignment_for_all_pairs(run, refused):
     assert "grid is one of" in refused(*SOURCES, *FUSED, "--grid", "moon")
 
 
+def test_what_was_not_measured_is_said_in_options(run):
+    nif.write_image("ir/2.png", np.zeros((40, 40), np.uint8), overwrite=True)
+    assert "say --align fit if both show the same view, or --align FILE" in run(*SOURCES, *FUSED).stderr
+
+
 def test_methods_are_fused_here(run):
     document = json.loads(run(*SOURCES, "--methods", "average, max", "--json").stdout)
     assert document["methods"] == ["average", "max"]

@@ -12,18 +12,11 @@ from typer.core import TyperGroup
 from napari_irvisfuse.errors import Cancelled, FusionError
 
 from . import align, demo, evaluate, fuse, methods, metrics, thermal, train, weights
+from .console import in_options
 
 __all__ = ["app"]
 
 BAD_INPUT, INTERRUPTED = 2, 130
-
-# Errors name the arguments of Python; here they are options.
-_OPTIONS = {
-    'ir_to_visible="fit"': "--align fit",
-    "ir_to_visible=alignment": "--align FILE",
-    "nif.align": "irvisfuse align",
-    "say overwrite": "add --overwrite",
-}
 
 
 # Typer brings a click of its own or uses the one installed, depending on its version; it exports this much of either.
@@ -57,17 +50,11 @@ class _Group(TyperGroup):
             with _one_line():
                 return super().invoke(ctx)
         except FusionError as error:
-            line, status = _in_options(" ".join(str(error).split())), BAD_INPUT
+            line, status = in_options(" ".join(str(error).split())), BAD_INPUT
         except (Cancelled, KeyboardInterrupt):
             line, status = "cancelled.", INTERRUPTED
         typer.echo(f"irvisfuse: {line}", err=True)
         raise typer.Exit(status)
-
-
-def _in_options(sentence: str) -> str:
-    for python, option in _OPTIONS.items():
-        sentence = sentence.replace(python, option)
-    return sentence
 
 
 app = typer.Typer(

@@ -16,8 +16,15 @@ import typer
 if TYPE_CHECKING:
     from napari_irvisfuse.types import Cancel, Progress
 
-__all__ = ["counted", "echo_json", "echo_table", "interruptible", "progress_bar"]
+__all__ = ["counted", "echo_json", "echo_table", "in_options", "interruptible", "progress_bar"]
 
+# Errors name the arguments of Python; here they are options.
+_OPTIONS = {
+    'ir_to_visible="fit"': "--align fit",
+    "ir_to_visible=alignment": "--align FILE",
+    "nif.align": "irvisfuse align",
+    "say overwrite": "add --overwrite",
+}
 _NO_END = 100_000  # columns, where no terminal sets an end to lines
 
 
@@ -73,6 +80,13 @@ def progress_bar(*, quiet: bool = False, download: bool = False) -> Iterator[Pro
 def echo_json(value: Any) -> None:
     """Write one JSON document to stdout."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def in_options(sentence: str) -> str:
+    """Return what an error says with options in place of Python's arguments."""
+    for python, option in _OPTIONS.items():
+        sentence = sentence.replace(python, option)
+    return sentence
 
 
 def counted(number: int, thing: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import echo_table, interruptible, progress_bar
+from .console import echo_table, in_options, interruptible, progress_bar
 from .metrics import names_in
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def evaluate(
             typer.echo(f"What is finished is kept in {finished}: the same command continues.", err=True)
         raise
     for failure in table.failures:
-        typer.echo(f"Not measured: {failure}", err=True)
+        typer.echo(f"Not measured: {in_options(str(failure))}", err=True)
     if not quiet:
         for sentence in table.unmatched:
             typer.echo(f"Note: {sentence}", err=True)
