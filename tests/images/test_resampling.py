@@ -264,8 +264,9 @@ def test_channels_are_resampled_alike():
         assert np.array_equal(covered, alone[1])
 
 
-def test_strips_leave_no_seam(monkeypatch):
-    matrix = np.array([[0.6, 0.2, 4], [-0.1, 0.7, 3], [0, 0, 1]])
+@pytest.mark.parametrize("bend", [0, 0.02])
+def test_strips_leave_no_seam(monkeypatch, bend):
+    matrix = np.array([[0.6, 0.2, 4], [-0.1, 0.7, 3], [bend, 0, 1]])
     whole = resample(NOISE, matrix, (40, 50))
     monkeypatch.setattr("napari_irvisfuse.images.resampling._STRIP", 130)
     strips = resample(NOISE, matrix, (40, 50))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ _STRIP = 1 << 18  # target pixels at once, so that memory does not grow with the
 _EDGE = 1e-4  # pixels: what rounding may put outside of an area that it touches
 _WHOLE = 1e-6  # pixels: nearer than this to a source pixel's centre is that pixel, untouched
 _ENLARGED = 0.1  # from this share above 1:1 on, a target pixel needs more than one sample per axis
+_DIGITS = 9  # of a length in pixels; the last ones are rounding, which differs from region to region
 _MOST_SAMPLES = 32  # per axis; beyond it, single source pixels are passed over
 
 
@@ -80,21 +82,23 @@ def resample(
         points = points[:, hit]
         if not points.size:
             continue
-        sums = np.zeros((len(planes), points.shape[1]))
+        means = np.zeros((len(planes), points.shape[1]))
         inside = np.ones(points.shape[1], np.bool_)
-        offsets = _offsets(to_source, points)
-        interpolate = _cubic if len(offsets) == 1 else _linear  # a mean of many is smooth enough
-        for offset in offsets:
-            if cancelled is not None and cancelled():
-                raise Cancelled
-            at = _snapped(apply(to_source, points + offset[:, None]))
-            inside &= _has_value(at, image.shape[:2], holes)
-            at[:, ~inside] = 0.0  # no NaN must reach what turns places into indices
-            for plane, total in zip(planes, sums, strict=True):
-                total += interpolate(plane, at)
+        for alike, offsets in _samplings(to_source, points):
+            interpolate = _cubic if len(offsets) == 1 else _linear  # a mean of many is smooth enough
+            centres, seen, sums = points[:, alike], inside[alike], means[:, alike]
+            for offset in offsets:
+                if cancelled is not None and cancelled():
+                    raise Cancelled
+                at = _snapped(apply(to_source, centres + offset[:, None]))
+                seen &= _has_value(at, image.shape[:2], holes)
+                at[:, ~seen] = 0.0  # no NaN must reach what turns places into indices
+                for plane, total in zip(planes, sums, strict=True):
+                    total += interpolate(plane, at)
+            inside[alike], means[:, alike] = seen, sums / len(offsets)
         hit[hit] = inside
         covered[strip] = hit
-        values[strip][hit] = (sums[:, inside] / len(offsets)).T
+        values[strip][hit] = means[:, inside].T
     return values if image.ndim == 3 else values[..., 0], covered
 
 
@@ -111,29 +115,40 @@ def _planes(
     image: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None
 ) -> tuple[list[FloatArray], npt.NDArray[np.bool_] | None]:
     """Return the channels in float without holes, and where holes were (None: nowhere)."""
-    channels = [image] if image.ndim == 2 else list(np.moveaxis(image, -1, 0))
+    channels = _channels(image)
     has_value = np.ones(image.shape[:2], np.bool_) if valid is None else valid.copy()
     if np.issubdtype(image.dtype, np.floating):
         for channel in channels:
             has_value &= np.isfinite(channel)
+    if not has_value.all() and has_value.any():
+        channels = _channels(fill_from_nearest(image, has_value))
     dtype = np.float64 if image.dtype.name == "float64" else np.float32
     planes: list[FloatArray] = [np.ascontiguousarray(channel, dtype) for channel in channels]
-    if has_value.all():
-        return planes, None
-    if has_value.any():
-        planes = [fill_from_nearest(plane, has_value) for plane in planes]
-    return planes, ~has_value
+    return planes, None if has_value.all() else ~has_value
 
 
-def _offsets(to_source: Matrix, points: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
-    """Return where in a target pixel to sample, seen from its centre: as often as the source's pixels are fine."""
-    # a homography shrinks most where it is nearest to its horizon
-    worst = points[:, np.argmin(np.tensordot(to_source[2, :2], points, 1))]
-    ends = apply(to_source, worst[:, None] + np.array([[0.5, -0.5, 0, 0], [0, 0, 0.5, -0.5]]))
-    lengths = np.linalg.norm([ends[:, 0] - ends[:, 1], ends[:, 2] - ends[:, 3]], axis=1)
-    wanted = np.ceil(np.nan_to_num(lengths, nan=np.inf) - _ENLARGED)
-    down, right = ((np.arange(n) + 0.5) / n - 0.5 for n in np.clip(wanted, 1, _MOST_SAMPLES).astype(int))
-    return [np.array([y, x]) for y in down for x in right]
+def _channels(image: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    return [image] if image.ndim == 2 else list(np.moveaxis(image, -1, 0))
+
+
+def _samplings(
+    to_source: Matrix, points: npt.NDArray[np.float64]
+) -> Iterator[tuple[slice | npt.NDArray[np.intp], list[npt.NDArray[np.float64]]]]:
+    """Yield which target pixels to sample alike, and where in them, seen from their centres.
+
+    As often as the source's pixels are fine at that very place, so that a pixel is the same in any part of the target.
+    """
+    uniform = not to_source[2, :2].any()
+    centres = points[:, :1] if uniform else points  # a homography shrinks more the nearer its horizon is
+    halves = np.array([[0.5, 0.0], [0.0, 0.5]])
+    spans = [apply(to_source, centres + half[:, None]) - apply(to_source, centres - half[:, None]) for half in halves]
+    wanted = np.ceil(np.nan_to_num(np.linalg.norm(spans, axis=1), nan=np.inf).round(_DIGITS) - _ENLARGED)
+    counts = np.clip(wanted, 1, _MOST_SAMPLES).astype(np.intp)
+    code = counts[0] * (_MOST_SAMPLES + 1) + counts[1]
+    for number in np.unique(code):
+        down, right = ((np.arange(n) + 0.5) / n - 0.5 for n in divmod(int(number), _MOST_SAMPLES + 1))
+        offsets = [np.array([y, x]) for y in down for x in right]
+        yield slice(None) if uniform else np.flatnonzero(code == number), offsets
 
 
 def _has_value(at: npt.NDArray[np.float64], shape: Shape, holes: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
