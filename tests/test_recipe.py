@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 import napari_irvisfuse as nif
 from napari_irvisfuse.errors import AlignmentError, FusionError, OutputError, RecipeError
 from napari_irvisfuse.recipe import Recipe
+from napari_irvisfuse.sparse.dictionaries import write_dictionary
+from napari_irvisfuse.weights.store import sha256_of
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(st.characters(min_codepoint=97, max_codepoint=122), min_size=1, max_size=8)
@@ -167,6 +170,26 @@ def test_a_recipe_repeats_its_result(method, options):
         for name, item in result.maps.items():
             np.testing.assert_array_equal(again.maps[name].data, item.data)
         assert again.recipe.to_dict() == result.recipe.to_dict()
+
+
+def test_weights_of_ones_own_have_to_be_given_again_and_others_are_noted(tmp_path):
+    own, other = tmp_path / "own.safetensors", tmp_path / "other.safetensors"
+    for number, path in enumerate((own, other)):
+        write_dictionary(path, torch.rand(9, 5, 5, generator=torch.Generator().manual_seed(number)))
+    result = nif.fuse(*images(), "jsr", sparsity=1, weights=own)
+    recipe = Recipe.from_text(result.recipe.to_json())
+    again = nif.fuse(*images(), weights=own, **recipe.arguments())
+    np.testing.assert_array_equal(again.fused, result.fused)
+    assert again.notes == result.notes
+    assert 'weights="…"' in recipe.as_python()
+    for weights, these in ((None, "the method's own"), (other, sha256_of(other)[:12])):
+        wrong = nif.fuse(*images(), weights=weights, **recipe.arguments())
+        assert wrong.notes[0].startswith(f"The recipe was made with other weights ({sha256_of(own)[:12]}…, these are ")
+        assert these in wrong.notes[0]
+        assert not np.array_equal(wrong.fused, result.fused)
+    ir, visible = images()
+    stacked = nif.fuse(np.stack([ir, ir]), visible, **recipe.arguments())
+    assert "other weights" in stacked.notes[0]
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "wls", "iterations": 3, "output": "luma", "ir_window": (20, 180)}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .images.placement import GridChoice
 from .images.ranges import Windows, WindowSpec, check_windows
 from .images.regions import parse_region
 from .images.temporal import check_smoothing
+from .recipe import other_weights
 from .result import FusionResult
 from .session import DEFAULT_METHOD, FusionSession
 from .types import Cancel, Progress
@@ -31,6 +33,7 @@ def fuse(
     device: str = "auto",
     precision: str = "auto",
     weights: str | Path | None = None,
+    weights_sha256: str | None = None,
     ir_window: WindowSpec | str = "auto",
     visible_window: WindowSpec | str = "auto",
     ir_to_visible: object = None,
@@ -63,6 +66,8 @@ def fuse(
         Of the networks: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"``; ``"float64"`` for everything.
     weights
         A weights file of your own for methods that need one; otherwise the published one is found or fetched.
+    weights_sha256
+        A recipe's: if the weights are others, a note says so.
     ir_window, visible_window
         Which values count as 0 and 1: ``"auto"``, ``"full"``, ``"data"``, ``"percentile"`` or ``(low, high)``.
     ir_to_visible
@@ -118,7 +123,7 @@ def fuse(
     if is_stack(ir) or is_stack(visible):
         from .stacks import fuse_stack
 
-        return fuse_stack(
+        stack = fuse_stack(
             ir,
             visible,
             method,
@@ -139,6 +144,7 @@ def fuse(
             cancelled=cancelled,
             **parameters,
         )
+        return _noting_other_weights(stack, weights_sha256)
     check_smoothing(smoothing)
     check_windows(windows)
     session = FusionSession(
@@ -154,7 +160,7 @@ def fuse(
         device=device,
         precision=precision,
     )
-    return session.fuse(
+    result = session.fuse(
         method,
         weights=weights,
         region=wanted,
@@ -164,3 +170,8 @@ def fuse(
         cancelled=cancelled,
         **parameters,
     )
+    return _noting_other_weights(result, weights_sha256)
+
+
+def _noting_other_weights(result: FusionResult, then: str | None) -> FusionResult:
+    return replace(result, notes=(*other_weights(then, result.recipe.weights_sha256), *result.notes))

@@ -19,7 +19,7 @@ from .images.ranges import Windows, WindowSpec, check_windows, parse_window
 from .images.regions import parse_region
 from .images.temporal import check_smoothing
 
-__all__ = ["Recipe"]
+__all__ = ["Recipe", "other_weights"]
 
 FORMAT = 1
 _ARGUMENTS = ("ir", "visible", "frames", "maps", "progress", "cancelled")  # of fuse(), besides those that a recipe has
@@ -86,7 +86,8 @@ class Recipe:
         """Return keyword arguments for :func:`~napari_irvisfuse.fuse` that repeat this result.
 
         A matrix comes as an :class:`~napari_irvisfuse.Alignment`, which refuses images of other sizes. The device is
-        left to be chosen anew (a recipe made on a GPU runs on a laptop); the precision is kept.
+        left to be chosen anew (a recipe made on a GPU runs on a laptop); the precision is kept. A weights file of your
+        own is not in them: give it as ``weights`` too; if the weights are others, the result's notes say so.
         """
         return {
             "method": self.method,
@@ -99,6 +100,7 @@ class Recipe:
             "output": self.output,
             "smoothing": self.smoothing,
             "windows": self.windows,
+            "weights_sha256": self.weights_sha256,
             **self.parameters,
         }
 
@@ -108,6 +110,8 @@ class Recipe:
         chosen = {**self.arguments(), "ir_to_visible": self.ir_to_visible}  # code names its images, and can be read
         extra = {key: value for key, value in chosen.items() if default.get(key) != value or key == "method"}
         lines = [f"    {key}={value!r}," for key, value in extra.items()]
+        if "weights_sha256" in extra:
+            lines.append('    # weights="…",  # if it was made with a file of your own')
         body = "\n".join([f"    {ir},", f"    {visible},", *lines])
         return f"import napari_irvisfuse as nif\n\nresult = nif.fuse(\n{body}\n)\n"
 
@@ -236,6 +240,14 @@ def _where_and_what(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"line {mark.line + 1}: {what}" if mark else what
+
+
+def other_weights(then: str | None, used: str | None) -> tuple[str, ...]:
+    """Say it if a result was made with other weights than its recipe's; None is what a method brings along."""
+    if then is None or then == used:
+        return ()
+    these = "these are the method's own" if used is None else f"these are {used[:12]}…"
+    return (f"The recipe was made with other weights ({then[:12]}…, {these}): results differ.",)
 
 
 def _plain(value: Any) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
+import torch
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.cli.request import Choices
+from napari_irvisfuse.sparse.dictionaries import write_dictionary
 
 
 @pytest.mark.parametrize("name", ["r.yaml", "r.json"])
@@ -51,22 +51,21 @@ def test_preset_starts_afresh_and_parameters_change_single_values():
     assert arguments["decomposition"] == "tikhonov"
 
 
-def test_other_weights_than_the_recipes_are_noted(run, pair, monkeypatch):
-    nif.Recipe("wls", weights="net", weights_sha256="a" * 64).save("r.yaml")
-    real = nif.fuse
-
-    def with_weights(*args, **kwargs):
-        result = real(*args, **kwargs)
-        recipe = dataclasses.replace(result.recipe, weights="net", weights_sha256="b" * 64)
-        return dataclasses.replace(result, recipe=recipe)
-
-    monkeypatch.setattr(nif, "fuse", with_weights)
-    result = run("fuse", *pair, "-o", "o.png", "--recipe", "r.yaml")
-    assert result.exit_code == 0
-    assert result.stderr == (
-        "Note: The recipe was made with other weights (aaaaaaaaaaaa…, these are bbbbbbbbbbbb…): results differ.\n"
+def test_other_weights_than_the_recipes_are_noted(run, pair, folder):
+    write_dictionary(folder / "own.safetensors", torch.rand(9, 5, 5))
+    options = ["-m", "jsr", "-p", "sparsity=1", "--weights", "own.safetensors", "--save-recipe", "r.yaml"]
+    assert run("fuse", *pair, "-o", "a.png", *options).exit_code == 0
+    digest = nif.Recipe.load("r.yaml").weights_sha256
+    again = run("fuse", *pair, "-o", "o.png", "--recipe", "r.yaml")
+    assert again.exit_code == 0
+    assert again.stderr == (
+        f"Note: The recipe was made with other weights ({digest[:12]}…, these are the method's own): results differ.\n"
     )
     assert "other weights" not in run("fuse", *pair, "-o", "p.png", "--recipe", "r.yaml", "-q").output
+    same = run("fuse", *pair, "-o", "b.png", "--recipe", "r.yaml", "--weights", "own.safetensors")
+    assert same.stderr == ""
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes() != (folder / "o.png").read_bytes()
+    assert run("fuse", *pair, "-o", "q.png", "--recipe", "r.yaml", "-m", "max").stderr == ""
 
 
 @pytest.mark.parametrize(

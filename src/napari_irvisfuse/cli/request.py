@@ -26,7 +26,7 @@ from napari_irvisfuse.types import Cancel, Progress
 from .console import counted
 from .targets import Targets
 
-__all__ = ["Choices", "Report", "Request", "other_weights", "parse_parameters"]
+__all__ = ["Choices", "Report", "Request", "parse_parameters"]
 
 
 _WHOLE = "whole"
@@ -95,6 +95,7 @@ class Choices:
             "method": method,
             "device": self.device,
             "weights": self.weights,
+            "weights_sha256": base.weights_sha256 if method == base.method else None,
             **get_method(method).parameters(**parameters).to_dict(),
         }
 
@@ -226,7 +227,6 @@ class Request:
     inputs: tuple[Path, ...]
     targets: Targets
     arguments: dict[str, Any]
-    saved: Recipe | None
     notes: tuple[str, ...]
 
     @classmethod
@@ -254,7 +254,7 @@ class Request:
                 f"The visible image holds {kind} numbers, which PNG cannot store:"
                 f" write {targets.output.with_suffix('.tif').name} instead."
             )
-        return cls(images, read, targets, arguments, saved, notes)
+        return cls(images, read, targets, arguments, notes)
 
     def run(self, progress: Progress, cancelled: Cancel) -> Report:
         """Fuse, then write everything; the fused image last, so that where it is, the rest is too.
@@ -282,17 +282,7 @@ class Request:
             result.recipe.save(targets.recipe)
         scale = images.visible_scale if result.grid == "visible" else None
         nif.write_image(targets.output, result.fused, overwrite=targets.overwrite, scale=scale)
-        return Report(result, targets, seconds, (*self.notes, *other_weights(self.saved, result.recipe), *result.notes))
-
-
-def other_weights(saved: Recipe | None, used: Recipe) -> tuple[str, ...]:
-    """Say it if a recipe was replayed with another weights file."""
-    if saved is None or saved.method != used.method:
-        return ()
-    then, now = saved.weights_sha256, used.weights_sha256
-    if then is None or now is None or then == now:
-        return ()
-    return (f"The recipe was made with other weights ({then[:12]}…, these are {now[:12]}…): results differ.",)
+        return Report(result, targets, seconds, (*self.notes, *result.notes))
 
 
 def parse_parameters(method: str, texts: Sequence[str]) -> dict[str, Any]:

@@ -18,13 +18,13 @@ from napari_irvisfuse.images.files import write_atomically
 from napari_irvisfuse.images.frames import parse_frames
 from napari_irvisfuse.images.regions import Region
 from napari_irvisfuse.images.stack_files import StackWriter, open_writer
-from napari_irvisfuse.recipe import Recipe
+from napari_irvisfuse.recipe import Recipe, other_weights
 from napari_irvisfuse.result import FusionResult
 from napari_irvisfuse.stacks import FusionStack, StackOptions
 from napari_irvisfuse.types import Cancel, Progress
 
 from .console import counted
-from .request import Choices, other_weights
+from .request import Choices
 from .targets import Targets
 
 __all__ = ["StackReport", "StackRequest"]
@@ -83,7 +83,7 @@ class StackRequest:
     targets: Targets
     options: StackOptions
     fps: float | None
-    saved: Recipe | None
+    weights_sha256: str | None
 
     @classmethod
     def prepare(cls, inputs: tuple[Path, ...], targets: Targets, choices: Choices) -> StackRequest:
@@ -100,8 +100,9 @@ class StackRequest:
             raise ImageError(f"{inputs[0]} is a stack of infrared images: name the visible ones too.")
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         frames = parse_frames(choices.frames) if choices.frames is not None else None
-        options = StackOptions.of(frames=frames, **choices.arguments(saved))
-        return cls(read, targets, options, choices.fps, saved)
+        arguments = choices.arguments(saved)
+        digest = arguments.pop("weights_sha256")
+        return cls(read, targets, StackOptions.of(frames=frames, **arguments), choices.fps, digest)
 
     def run(self, progress: Progress, cancelled: Cancel) -> StackReport:
         """Fuse and write frame by frame; all files appear at the end, the fused stack last.
@@ -123,7 +124,7 @@ class StackRequest:
             results = stack.run(maps=targets.maps is not None, progress=progress, cancelled=cancelled)
             for _, result in results:
                 sink.add(result)
-                notes.update(dict.fromkeys((*other_weights(self.saved, result.recipe), *result.notes)))
+                notes.update(dict.fromkeys((*other_weights(self.weights_sha256, result.recipe.weights_sha256), *result.notes)))
             if cancelled():
                 raise Cancelled
             recipe = result.recipe
