@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -16,9 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import napari_irvisfuse as nif
 from napari_irvisfuse import metrics
+from napari_irvisfuse.devices import Compute
 from napari_irvisfuse.errors import (
     AlignmentError,
     Cancelled,
@@ -30,6 +33,7 @@ from napari_irvisfuse.errors import (
 )
 from napari_irvisfuse.evaluation import Evaluation, Failure, evaluate_folder, pair_files
 from napari_irvisfuse.metrics.base import Metric, MetricInfo
+from napari_irvisfuse.weights import store
 
 SCENES = ("1", "2", "10")
 
@@ -517,6 +521,26 @@ def test_another_alignment_is_measured_again(data, spy, kept, rig):
         spy.calls.clear()
         run(data, ir_to_visible=placed, **options)
         assert len(spy.calls) == expected
+
+
+def test_other_weights_devices_and_precisions_are_another_method(data, spy, kept, monkeypatch):
+    from napari_irvisfuse.evaluation import run as evaluation_run
+
+    def reused() -> int:
+        found = run(data, "a", methods=["rdn", "average"], resume=kept, device="cpu")
+        assert not found.failures
+        return found.reused
+
+    compute = Compute(torch.device("cpu"), torch.float32, torch.float32, "")
+    for change, again in (({}, 12), ({"network": torch.float16}, 6), ({"device": torch.device("meta")}, 12)):
+        changed = dataclasses.replace(compute, **change)
+        monkeypatch.setattr(evaluation_run, "choose", lambda *_, changed=changed: changed)
+        assert reused() == (0 if not change else 18 - again)  # the average has no network, what was fused no device
+        assert reused() == 18
+    ours, other = store.fetch("rdn"), data / "other.safetensors"
+    save_file(store.load_state_dict(ours), other, {**store.load_metadata(ours), "pictures": "others"})
+    monkeypatch.setattr(store, "resolve", lambda *_, **__: other)
+    assert reused() == 12
 
 
 def test_other_parameters_are_another_method(data, spy, kept, monkeypatch):

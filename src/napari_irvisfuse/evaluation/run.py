@@ -69,7 +69,8 @@ def evaluate_folder(
         Scenes measured at the same time; by default one per core, at most 8.
     resume
         A file to which every finished value is added, and from which values of an earlier run are taken as long as
-        the images, how they lie on each other, the method and the version of this package are the same.
+        the images, how they lie on each other, the method with its weights, the kind of device, the precision and the
+        version of this package are the same.
 
     Returns
     -------
@@ -100,15 +101,15 @@ def evaluate_folder(
     """
     metrics = metrics_of(profile, which)
     folders = {name: Path(folder) for name, folder in (fused or {}).items()}
-    made = _check_methods(folders, methods, workers)
+    _check_methods(folders, methods, workers)
     placed = Placed.given(ir_to_visible, grid)
     on_cpu = choose(device, "float64").device.type == "cpu"
     listing = pair_files(ir_dir, visible_dir, folders)
-    scenes = [files for files in listing.pairs if made or files.fused]
+    scenes = [files for files in listing.pairs if methods or files.fused]
     if not scenes:
         raise ImageError("No fused image has the name of an infrared and a visible image.")
     with Finished(resume) as finished:
-        _fetch_weights(made, progress, cancelled)
+        made = _identify(methods, device, progress, cancelled)
         done = {files.image: 0 for files in scenes}
         work = Work(profile, tuple(metrics), made, placed, device, finished, threading.Event(), done)
         most = min(torch.get_num_threads(), _MOST_WORKERS) if on_cpu else _GPU_WORKERS
@@ -126,28 +127,38 @@ def evaluate_folder(
     )
 
 
-def _check_methods(fused: Mapping[str, Path], methods: Sequence[str], workers: int | None) -> dict[str, str]:
-    """Return each method with a text that changes when its results would."""
+def _check_methods(fused: Mapping[str, Path], methods: Sequence[str], workers: int | None) -> None:
     if workers is not None and workers < 1:
         raise ParameterError(f"workers is a whole number from 1; got {workers}.")
     if not fused and not methods:
         raise ParameterError("There is nothing to measure: give folders of fused images, or methods.")
-    made = {name: json.dumps([name, get_method(name).parameters().to_dict()]) for name in methods}
-    for name in made:
+    for name in methods:
+        get_method(name)
         if name in fused:
             raise ParameterError(f"{name!r} names both a folder and a method: give the folder another name.")
-    return made
 
 
-def _fetch_weights(methods: Iterable[str], progress: Progress | None, cancelled: Cancel | None) -> None:
-    """Get them before the first image: without them, every one would fail for the same reason."""
+def _identify(
+    methods: Sequence[str], device: str, progress: Progress | None, cancelled: Cancel | None
+) -> dict[str, str]:
+    """Return each method with a text that changes when its results would: parameters, weights, device, precision.
+
+    Weights are fetched before the first image: without them, every one would fail for the same reason.
+    """
+    compute = choose(device, "auto")
+    made: dict[str, str] = {}
     for method in methods:
         chosen = get_method(method)
-        name = chosen.weights_name(chosen.parameters())
+        parameters = chosen.parameters()
+        name = chosen.weights_name(parameters)
+        digest = None
         if name is not None:
             from napari_irvisfuse.weights import store
 
-            store.resolve(name, None, progress=progress, cancelled=cancelled)
+            digest = store.sha256_of(store.resolve(name, None, progress=progress, cancelled=cancelled))
+        precision = compute.arithmetic if name is None else compute.network
+        made[method] = json.dumps([method, parameters.to_dict(), digest, compute.device.type, str(precision)])
+    return made
 
 
 def _run(
