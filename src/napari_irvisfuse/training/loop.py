@@ -124,7 +124,7 @@ class Loop:
         Raises
         ------
         Cancelled
-            If the user wants to stop; what was reached is saved.
+            If the user wants to stop; what was reached is saved, unless weights are no numbers any more.
         TrainingError
             If the loss becomes no number; the last checkpoint stays.
         DeviceError
@@ -134,7 +134,8 @@ class Loop:
         started, begun_at = time.monotonic(), self.step
         while self.step < steps:
             if cancelled is not None and cancelled():
-                self.save()
+                if self._is_sound():
+                    self.save()
                 raise Cancelled
             losses = self._update()
             self.step += 1
@@ -172,7 +173,7 @@ class Loop:
 
     def _finish_row(self) -> None:
         """Write down the mean losses since the last row and those of the held-out pictures."""
-        if not all(bool(value.isfinite().all()) for value in self.network.parameters()):
+        if not self._is_sound():
             self._refuse_nan()  # before a checkpoint would take the place of the last good one
         count = self.step - (int(self.history[-1]["step"]) if self.history else 0)
         means = {name: float(value) / count for name, value in self._sums.items()}
@@ -188,6 +189,9 @@ class Loop:
                         terms[name] = terms.get(name, 0.0) + float(value) * share
             row.update({f"validation_{name}": value for name, value in terms.items()})
         self.history.append(row)
+
+    def _is_sound(self) -> bool:
+        return all(bool(value.isfinite().all()) for value in self.network.parameters())
 
     def _refuse_nan(self) -> None:
         kept = f"the last good state is kept in {self.folder.checkpoint}" if self.history else "nothing was learnt yet"
