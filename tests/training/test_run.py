@@ -150,6 +150,15 @@ def test_progress_says_losses_and_time(trained, tmp_path):
     assert "gradient " in said[-1][2]
 
 
+def test_resuming_from_another_beginning_is_refused(trained, tmp_path):
+    pairs, whole = trained
+    progress, cancelled = stop_after(1)
+    with pytest.raises(Cancelled):
+        nif.train("rdn", *pairs, tmp_path / "out", progress=progress, cancelled=cancelled, **QUICK)
+    with pytest.raises(TrainingError, match="was not begun with"):
+        nif.train("rdn", *pairs, tmp_path / "out", resume=True, start=whole.weights, **QUICK)
+
+
 @pytest.mark.parametrize("name", ["steps", "seed", "gradient_weight"])
 def test_resuming_with_other_parameters_is_refused(trained, tmp_path, name):
     pairs, _ = trained
@@ -213,7 +222,8 @@ def test_another_save_every_changes_no_mean(trained, tmp_path):
     assert resumed.history == straight.history
 
 
-def test_weights_that_are_no_numbers_do_not_replace_the_checkpoint(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("stopped", [False, True])
+def test_weights_that_are_no_numbers_do_not_replace_the_checkpoint(trained, tmp_path, monkeypatch, stopped):
     """Gradients can overflow where the loss did not."""
     from napari_irvisfuse.training.loop import Loop
 
@@ -221,14 +231,16 @@ def test_weights_that_are_no_numbers_do_not_replace_the_checkpoint(trained, tmp_
 
     def overflow(self: Loop) -> Any:
         losses = update(self)
-        if self.step == 5:
+        if self.step == (4 if stopped else 5):
             with torch.no_grad():
                 next(iter(self.network.parameters())).fill_(float("inf"))
         return losses
 
+    progress, cancelled = stop_after(5 if stopped else 9)
     monkeypatch.setattr(Loop, "_update", overflow)
-    with pytest.raises(TrainingError, match="last good state"):
-        nif.train("rdn", *trained[0], tmp_path / "out", **QUICK)
+    expected = pytest.raises(Cancelled) if stopped else pytest.raises(TrainingError, match="last good state")
+    with expected:
+        nif.train("rdn", *trained[0], tmp_path / "out", progress=progress, cancelled=cancelled, **QUICK)
     assert torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["step"] == 4
     assert not (tmp_path / "out" / "weights.safetensors").exists()
 

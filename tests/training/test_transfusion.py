@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 import napari_irvisfuse as nif
-from napari_irvisfuse.errors import Cancelled, ImageError, ParameterError, TrainingError, WeightsError
+from napari_irvisfuse.errors import Cancelled, ImageError, OutputError, ParameterError, TrainingError, WeightsError
 from napari_irvisfuse.images.weight_blocks import sobel
 from napari_irvisfuse.networks.transfusion import TransFusion
 from napari_irvisfuse.training.losses import ms_ssim
@@ -254,6 +255,32 @@ def test_interrupted_and_resumed_is_the_same(trained, pairs, encoder, tmp_path, 
     result = nif.train("transfusion", *pairs, tmp_path, encoder=encoder, resume=True, device="cpu")
     for name, value in state_of(result).items():
         assert torch.equal(value, state_of(trained)[name]), name
+
+
+def test_a_finished_training_can_be_resumed_and_stays_as_it_is(trained, pairs, encoder):
+    first = trained.folder.with_name("stage-1") / "weights.safetensors"
+    before = first.read_bytes(), trained.weights.read_bytes()
+    options = {**QUICK, "save_every": 1}
+    nif.train("transfusion", *pairs, trained.folder.parent, encoder=encoder, resume=True, **options)
+    assert (first.read_bytes(), trained.weights.read_bytes()) == before
+
+
+def test_what_contradicts_a_training_is_not_resumed(trained, pairs, encoder, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(trained.folder.parent, root)
+    for options in ({"start": trained.weights, "stage": "1"}, {"encoder": trained.weights}):
+        with pytest.raises(TrainingError, match="was not begun with"):
+            nif.train("transfusion", *pairs, root, resume=True, **options, **QUICK)
+    shutil.rmtree(root / "stage-1")
+    nif.train("transfusion", *pairs, root, stage="1", encoder=encoder, **{**QUICK, "seed": 1})
+    with pytest.raises(TrainingError, match=r"stage-2 was not begun with .*stage-1"):
+        nif.train("transfusion", *pairs, root, resume=True, device="cpu")
+    (root / "stage-2" / "checkpoint.pt").unlink()
+    with pytest.raises(OutputError, match=r"stage-2 holds weights\.safetensors"):
+        nif.train("transfusion", *pairs, root, resume=True, device="cpu")
+    for name in ("weights.safetensors", "losses.csv", "losses.png"):
+        (root / "stage-2" / name).unlink()
+    nif.train("transfusion", *pairs, root, resume=True, device="cpu")  # stopped before its first checkpoint
 
 
 def test_starts_with_weights_that_are_there(trained, pairs, tmp_path):

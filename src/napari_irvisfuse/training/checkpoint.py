@@ -89,8 +89,13 @@ class Folder:
         """The history as a table; a picture of it lies beside."""
         return self.path / "losses.csv"
 
-    def check(self) -> None:
+    def check(self, *, begun: bool = False) -> None:
         """Refuse a folder in which something would be replaced.
+
+        Parameters
+        ----------
+        begun
+            The training may have stopped before its first checkpoint, which is written after the configuration.
 
         Raises
         ------
@@ -98,10 +103,11 @@ class Folder:
             If there is a training in it, or a file of a training's names.
         """
         there = (self.checkpoint, self.weights, self.config, self.losses, self.losses.with_suffix(".png"))
-        found = [path.name for path in there if path.exists()]
+        found = [path.name for path in there if path.exists() and not (begun and path == self.config)]
         if found:
+            resume = "" if begun else "resume it, or "
             raise OutputError(
-                f"{self.path} holds {found[0]} already, perhaps of a training: resume it, or choose another folder."
+                f"{self.path} holds {found[0]} already, perhaps of a training: {resume}choose another folder."
             )
 
     def make(self) -> None:

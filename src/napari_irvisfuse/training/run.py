@@ -132,8 +132,9 @@ def train(
     folders = [Folder(root / f"stage-{number + 1}" if several else root) for number in range(len(tasks))]
     chosen = _chosen(stage, len(tasks))
     pictures.check([tasks[number] for number in chosen])
-    for number in chosen if not resume else ():
-        folders[number].check()  # also what comes later, before the first stage takes its time
+    for number in chosen if not resume else chosen[1:]:  # what comes later, before the first stage takes its time
+        if not (resume and folders[number].checkpoint.is_file()):
+            folders[number].check(begun=resume)
     result = None
     for number in chosen:
         folder = folders[number]
@@ -222,8 +223,14 @@ class _Run:
         precision = state.precision if state is not None and self.precision == "auto" else self.precision
         compute = choose(self.device, precision)
         for file in (start, encoder):
-            if file is not None:
-                store.resolve("", file)  # a typing mistake should not wait for the pictures to be read
+            if file is None:
+                continue
+            path = store.resolve("", file)  # a typing mistake should not wait for the pictures to be read
+            if state is not None and store.sha256_of(path) != state.start_sha256:
+                raise TrainingError(
+                    f"The training in {folder.path} was not begun with {file}:"
+                    " resume it as it was, or begin a new one in another folder."
+                )
         scan = self.pictures.scan(task.pictures)
         begin_with = None if resume else self._start(checked, start, encoder)
         folder.make()
@@ -233,6 +240,7 @@ class _Run:
         if state is not None:
             loop.restore(state)
         self._write_config(loop, scan, training, validation, compute)
+        finished = loop.step == checked.steps and folder.weights.is_file()
         loop.run(self._progress(), self.pictures.cancelled)
         metadata = {
             "network": task.network,
@@ -241,7 +249,8 @@ class _Run:
             "start_sha256": loop.start_sha256 or "",
             "pictures": str(len(training)),
         }
-        weights = folder.save_weights(loop.network, metadata)
+        # written again they would have another hash, and the second stage would not know what it was begun with
+        weights = folder.weights if finished else folder.save_weights(loop.network, metadata)
         return TrainingResult(weights, folder.path, tuple(loop.history), scan.report)
 
     def _start(
