@@ -13,7 +13,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from PIL import Image
+from PIL import Image, ImageOps
 
 from napari_irvisfuse.errors import ImageError, OutputError
 from napari_irvisfuse.images.files import WRITABLE, check_output, read_image, write_atomically, write_image
@@ -134,6 +134,55 @@ def test_tiff_in_its_many_forms(tmp_path, dtype, options):
 def test_tiff_where_white_is_zero(tmp_path):
     tifffile.imwrite(tmp_path / "fax.tif", 255 - image(), photometric="miniswhite")
     np.testing.assert_array_equal(read_image(tmp_path / "fax.tif"), image())
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_sixteen_bit_where_white_is_zero(tmp_path, bits):
+    top = 2**bits - 1
+    stored = (image("u2") >> (16 - bits)).astype(np.uint16)
+    options = {"bitspersample": bits} if bits < 16 else {}
+    tifffile.imwrite(tmp_path / "negative.tif", top - stored, photometric="miniswhite", **options)
+    back = read_image(tmp_path / "negative.tif")
+    assert back.dtype == np.uint16
+    np.testing.assert_array_equal(back, stored)
+
+
+def test_floats_where_white_is_zero_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "negative.tif", image("f4"), photometric="miniswhite")
+    with pytest.raises(ImageError, match="white is 0 and holds float32"):
+        read_image(tmp_path / "negative.tif")
+
+
+@pytest.mark.parametrize("colour", SHAPES)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_upright_however_the_camera_was_held(tmp_path, orientation, colour):
+    array = image("u1", colour)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(array).save(tmp_path / "held.png", exif=exif)
+    tag = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "held.tif", array, photometric="rgb" if array.ndim == 3 else 1, extratags=tag)
+    across = array.swapaxes(0, 1)
+    rows = (array, array[:, ::-1], array[::-1, ::-1], array[::-1])
+    columns = (across, across[:, ::-1], across[::-1, ::-1], across[::-1])
+    for name in ("held.png", "held.tif"):
+        np.testing.assert_array_equal(read_image(tmp_path / name), (*rows, *columns)[orientation - 1])
+    with Image.open(tmp_path / "held.png") as opened:
+        np.testing.assert_array_equal(np.asarray(ImageOps.exif_transpose(opened)), read_image(tmp_path / "held.png"))
+
+
+def test_a_damaged_note_makes_no_picture_unreadable(tmp_path):
+    Image.fromarray(image()).save(tmp_path / "image.png", exif=b"no such thing")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), image())
+
+
+@pytest.mark.parametrize("top", [1023, 65535])
+def test_sixteen_bit_netpbm(tmp_path, top):
+    counts = image("u2") & top
+    (tmp_path / "image.pgm").write_bytes(b"P5 21 18 %d\n" % top + counts.astype(">u2").tobytes())
+    back = read_image(tmp_path / "image.pgm")
+    assert back.dtype == np.uint16
+    np.testing.assert_allclose(back / 65535, counts / top, atol=1e-5)
 
 
 def test_ink_is_not_taken_for_red_green_blue_alpha(tmp_path):

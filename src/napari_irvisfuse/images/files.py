@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ _TIFF = (".tif", ".tiff")
 # Photometric interpretations that tifffile hands out as stored, but that are no brightness: white is 0, palette,
 # CMYK, CIELAB. Pillow makes grey or RGB of them.
 NO_BRIGHTNESS = (0, 3, 5, 8)
+_ORIENTATION = 274  # Exif's number of the tag, and TIFF's
 
 
 def read_image(path: str | Path) -> npt.NDArray[Any]:
@@ -30,8 +32,8 @@ def read_image(path: str | Path) -> npt.NDArray[Any]:
     Parameters
     ----------
     path
-        PNG and TIFF in any bit depth; JPEG, BMP, WebP and whatever else Pillow reads. The orientation that a camera
-        stored is applied.
+        PNG and TIFF in any bit depth; JPEG, BMP, WebP, PGM and whatever else Pillow reads. The orientation that a
+        camera stored is applied.
 
     Returns
     -------
@@ -65,8 +67,22 @@ def read_image(path: str | Path) -> npt.NDArray[Any]:
 def _read_png(path: Path) -> npt.NDArray[Any]:
     import imagecodecs
 
-    array: npt.NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
-    return array
+    data = path.read_bytes()
+    return _turned(imagecodecs.png_decode(data), _png_orientation(data))
+
+
+def _png_orientation(data: bytes) -> int:
+    from PIL import Image
+
+    exif, place = Image.Exif(), 8
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        if kind == b"eXIf":
+            with suppress(Exception):  # a note that is damaged makes no picture unreadable
+                exif.load(data[place + 8 : place + 8 + length])
+            break
+        place += 12 + length
+    return int(exif.get(_ORIENTATION, 1))
 
 
 def _read_tiff(path: Path) -> npt.NDArray[Any]:
@@ -76,12 +92,35 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
         if not tiff.pages:
             raise ImageError(f"{path} holds no image.")
         series = tiff.series[0]
-        if series.keyframe.photometric not in NO_BRIGHTNESS:
+        page = series.keyframe
+        inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and page.dtype.itemsize > 1
+        if inverted and page.dtype.kind != "u":
+            raise ImageError(
+                f"{path} says that white is 0 and holds {page.dtype} numbers, of which none is black:"
+                " save it with black as 0 (BlackIsZero)."
+            )
+        if inverted or page.photometric not in NO_BRIGHTNESS:
             array = np.asarray(series.asarray())
+            if inverted:  # Pillow knows this up to 8 bit only
+                array = array.dtype.type(2**page.bitspersample - 1) - array
             # planar colour (3, H, W) is one picture, not a stack
-            planar = array.ndim == 3 and series.axes.startswith("S")
-            return np.moveaxis(array, 0, -1) if planar else array
+            if array.ndim == 3 and series.axes.startswith("S"):
+                array = np.moveaxis(array, 0, -1)
+            tag = page.tags.get(_ORIENTATION)
+            single = array.ndim == 2 or (array.ndim == 3 and "S" in series.axes)
+            return _turned(array, int(tag.value)) if tag is not None and single else array
     return _read_other(path)
+
+
+def _turned(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Return an image as the camera was held, by Exif's eight orientations."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return array
 
 
 def _read_other(path: Path) -> npt.NDArray[Any]:
@@ -91,7 +130,9 @@ def _read_other(path: Path) -> npt.NDArray[Any]:
         picture = ImageOps.exif_transpose(opened)
         if picture.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV"):
             picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-        return np.asarray(picture)
+        array = np.asarray(picture)
+        # 16 bit of formats such as PGM
+        return array.astype(np.uint16) if picture.mode == "I" and 0 <= array.min() <= array.max() <= 0xFFFF else array
 
 
 def check_output(path: str | Path, *, overwrite: bool) -> Path:
