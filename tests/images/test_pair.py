@@ -509,3 +509,17 @@ def test_every_memory_layout_gives_the_same_and_is_left_alone(layout, dtype, col
     np.testing.assert_array_equal(result, expected.restore(fused))
     result[:] = 0
     assert given_array.tobytes() == before
+
+
+def test_what_is_masked_has_no_value():
+    hot = np.ma.masked_array(np.linspace(20, 30, 400).reshape(20, 20).astype(np.float32))
+    hot[3:6, 4:9] = np.ma.masked
+    pair = ImagePair.from_images(hot, np.zeros((20, 20), np.uint8))
+    expected = ImagePair.from_images(hot.filled(np.nan), np.zeros((20, 20), np.uint8))
+    np.testing.assert_array_equal(pair.valid, ~hot.mask)
+    np.testing.assert_array_equal(pair.ir, expected.ir)
+    counts = np.ma.masked_array(np.ones((20, 20), np.uint16))
+    ImagePair.from_images(counts, counts)  # of which nothing is masked
+    counts[3, 4] = np.ma.masked
+    with pytest.raises(ImageError, match=r"masked array of uint16.*filled\(nan\)"):
+        ImagePair.from_images(counts, hot)

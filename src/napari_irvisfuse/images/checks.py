@@ -36,7 +36,7 @@ def as_image(image: object, name: str) -> npt.NDArray[Any]:
     Parameters
     ----------
     image
-        Array, torch tensor or path.
+        Array, torch tensor or path. What is masked in an array of floats has no value.
     name
         What the errors call it: ``"infrared"`` (read in °C from a radiometric JPEG) or ``"visible"``.
 
@@ -47,6 +47,13 @@ def as_image(image: object, name: str) -> npt.NDArray[Any]:
     """
     if isinstance(image, str | Path):
         image = read_infrared(image) if name == "infrared" else read_image(image)
+    if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+        if not np.issubdtype(image.dtype, np.floating):
+            raise ImageError(
+                f"The {name} image is a masked array of {image.dtype}, which has no number for nothing:"
+                " give image.astype(float).filled(nan)."
+            )
+        image = image.filled(np.nan)
     try:  # a torch tensor is recognised without importing torch
         array = _from_tensor(image) if hasattr(image, "detach") else np.asarray(image)
     except (TypeError, ValueError) as error:
