@@ -85,6 +85,14 @@ def test_what_is_no_region_is_said(value):
         parse_region(value)
 
 
+def test_a_region_made_by_hand_is_checked_too():
+    region = Region(*np.array([1, 2, 30, 40]))
+    assert [type(edge) for edge in (region.top, region.left, region.bottom, region.right)] == [int] * 4
+    for value in (1.5, "1", None, [1]):
+        with pytest.raises(ParameterError, match="four whole numbers"):
+            Region(value, 2, 30, 40)
+
+
 # -- pairs ------------------------------------------------------------------------------------------------------------
 
 TURNED = np.array([[1.6, -0.3, 12.0], [0.3, 1.6, -8.0], [0, 0, 1]])

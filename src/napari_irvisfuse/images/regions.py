@@ -28,7 +28,7 @@ class Region:
     Raises
     ------
     ParameterError
-        If it is empty or upside down.
+        If it is empty or upside down, or an edge is no whole number.
 
     Examples
     --------
@@ -42,6 +42,11 @@ class Region:
     right: int
 
     def __post_init__(self) -> None:
+        try:
+            for name in ("top", "left", "bottom", "right"):  # NumPy's whole numbers cannot go into a recipe
+                object.__setattr__(self, name, operator.index(getattr(self, name)))
+        except TypeError:
+            raise ParameterError(f"{_WANTED}; got {self}.") from None
         if self.top >= self.bottom or self.left >= self.right:
             raise ParameterError(f"{_WANTED}; got {self}, in which there is no pixel.")
 
@@ -127,12 +132,11 @@ def parse_region(value: object) -> Region | None:
         return value
     try:
         parts = [int(part) for part in value.split(",")] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
-        edges = [operator.index(part) for part in parts]
     except (TypeError, ValueError):
-        edges = []
-    if len(edges) != 4:
+        parts = []
+    if len(parts) != 4:
         raise ParameterError(f"{_WANTED}; got {value!r}.")
-    return Region(*edges)
+    return Region(*parts)
 
 
 def _grown(start: int, stop: int, by: int, length: int, multiple: int, least: int) -> tuple[int, int]:
