@@ -53,6 +53,8 @@ def test_an_alignment_is_a_value_that_does_not_change():
         ({"ir_to_visible": MATRIX.tolist(), "visible_shape": "no"}, "visible_shape"),
         ({"ir_to_visible": MATRIX.tolist(), "confidence": 2}, "0 to 1"),
         ({"ir_to_visible": MATRIX.tolist(), "confidence": "high"}, "0 to 1"),
+        ({"ir_to_visible": MATRIX.tolist(), "confidence": 10**400}, "0 to 1"),
+        ({"ir_to_visible": [[10**400, 0, 0], [0, 1, 0], [0, 0, 1]]}, "finite numbers"),
         ({"ir_to_visible": MATRIX.tolist(), "model": 3}, "model"),
         ({"ir_to_visible": MATRIX.tolist(), "irvisfuse_alignment": 2}, "update"),
     ],

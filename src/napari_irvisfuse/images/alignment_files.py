@@ -161,6 +161,6 @@ def _as_share(value: Any) -> float:
     try:
         if 0 <= float(value) <= 1:
             return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise AlignmentError(f"The confidence of an alignment is a number from 0 to 1; got {value!r}.")

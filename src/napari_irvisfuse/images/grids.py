@@ -50,7 +50,7 @@ def as_matrix(value: object, name: str = "ir_to_visible") -> Matrix:
     """
     try:
         matrix = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         matrix = np.empty(0)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         raise AlignmentError(f"{name} is a 3×3 matrix of finite numbers that acts on (row, column, 1); got {value!r}.")
