@@ -88,6 +88,15 @@ def test_other_conditions_give_other_temperatures(write_rjpeg, tmp_path):
     assert (thermal.celsius(emissivity=0.5)[13:] > as_set[13:]).all()
 
 
+@pytest.mark.parametrize(("setting", "value"), [("emissivity", 0.0), ("distance", 1e6), ("air", -5.0)])
+def test_what_cannot_have_been_set_is_said_with_the_file_and_can_be_put_right(write_rjpeg, tmp_path, setting, value):
+    path = write_rjpeg(tmp_path / "a.jpg", scene(), **{setting: value})
+    with pytest.raises(ImageError, match=r"a\.jpg, as its camera was set: .* nif\.read_radiometric"):
+        read_infrared(path)
+    right = read_radiometric(path).celsius(emissivity=0.95, distance=2, atmospheric_temperature=10)
+    np.testing.assert_array_equal(right, read_infrared(write_rjpeg(tmp_path / "b.jpg", scene())))
+
+
 # -- where the two lie ------------------------------------------------------------------------------------------
 
 

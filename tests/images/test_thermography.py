@@ -96,6 +96,19 @@ def test_conditions_that_cannot_be_are_named(name, value):
         Conditions().changed(**{name: value})
 
 
+@pytest.mark.parametrize("value", ["x", [1], 10**400])
+def test_a_condition_is_a_number(value):
+    with pytest.raises(ParameterError, match="emissivity is a number"):
+        Conditions().changed(emissivity=value)
+    with pytest.raises(ParameterError, match="emissivity is a number"):
+        Conditions(emissivity=value).checked()
+
+
+def test_from_where_nothing_arrives_nothing_is_measured():
+    with pytest.raises(ParameterError, match=r"From 1e\+06 m through this air nothing"):
+        temperatures_of(np.full((2, 2), 17000, np.uint16), T540, AIR, Conditions(distance=1e6))
+
+
 def test_an_unknown_condition_is_refused():
     with pytest.raises(ParameterError, match="emissivity, distance"):
         Conditions().changed(emisivity=0.9)

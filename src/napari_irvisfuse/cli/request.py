@@ -216,7 +216,7 @@ class _Images:
         thermal = nif.read_radiometric(ir)
         if thermal.visible is None:
             raise ImageError(f"{ir} holds no photograph beside the thermal image: name a visible image too.")
-        return cls(thermal.celsius(), "°C", thermal.visible, Scale(), thermal.ir_to_visible)
+        return cls(read_infrared(ir), "°C", thermal.visible, Scale(), thermal.ir_to_visible)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_irvisfuse.errors import ImageError
+from napari_irvisfuse.errors import ImageError, ParameterError
 
 from .files import read_image
 from .flir import is_radiometric, read_records
@@ -125,9 +125,17 @@ def read_infrared(path: str | Path) -> npt.NDArray[Any]:
     Raises
     ------
     ImageError
-        As :func:`read_image` and :func:`read_radiometric`.
+        As :func:`read_image` and :func:`read_radiometric`, and if what was set in the camera cannot be.
     """
-    return read_radiometric(path).celsius() if is_radiometric(path) else read_image(path)
+    if not is_radiometric(path):
+        return read_image(path)
+    try:
+        return read_radiometric(path).celsius()
+    except ParameterError as error:
+        raise ImageError(
+            f"{path}, as its camera was set: {error} Put it right with irvisfuse thermal,"
+            " or nif.read_radiometric(path).celsius(…)."
+        ) from error
 
 
 def infrared_unit(path: str | Path) -> str:

@@ -102,12 +102,17 @@ class Conditions:
         for name in changes:
             if name not in names:
                 raise ParameterError(f"There is no condition {name!r}: they are {', '.join(names)}.")
-        return replace(self, **{name: float(value) for name, value in changes.items() if value is not None}).checked()
+        return replace(self, **{name: value for name, value in changes.items() if value is not None}).checked()
 
     def checked(self) -> Conditions:
-        """Return itself, or raise ParameterError with the value that cannot be."""
+        """Return the same with plain floats, or raise ParameterError with the value that cannot be."""
+        values: dict[str, float] = {}
         for item in fields(self):
-            value = getattr(self, item.name)
+            given = getattr(self, item.name)
+            try:
+                value = values[item.name] = float(given)
+            except (TypeError, ValueError, OverflowError):
+                raise ParameterError(f"{item.name} is a number; got {given!r}.") from None
             if item.name in _SHARES:
                 allowed, good = "above 0, at most 1", 0 < value <= 1
             elif item.name == "relative_humidity":
@@ -118,7 +123,7 @@ class Conditions:
                 allowed, good = "in °C, not below −273.15", value >= -ZERO_CELSIUS
             if not (good and math.isfinite(value)):
                 raise ParameterError(f"{item.name} is {allowed}; got {value:g}.")
-        return self
+        return Conditions(**values)
 
 
 def temperatures_of(
@@ -140,6 +145,11 @@ def temperatures_of(
     ndarray
         ``(…)`` float32, °C; NaN where what is left for the object is less than nothing can radiate.
 
+    Raises
+    ------
+    ParameterError
+        If nothing of the object's radiation arrives through so much air.
+
     Notes
     -----
     The measurement formula of the manuals of FLIR's cameras, with a window next to the lens:
@@ -147,6 +157,11 @@ def temperatures_of(
     and a black body of temperature T gives S(T) = R1 / (R2 · (exp(B / T) − F)).
     """
     share, rest = _balance(planck, atmosphere, conditions)
+    if share <= 0:
+        raise ParameterError(
+            f"From {conditions.distance:g} m through this air nothing of the object arrives:"
+            " give its distance in metres."
+        )
     celsius = planck.celsius((counts.astype(np.float64) + planck.o - rest) / share)
     return celsius.astype(np.float32)
 
