@@ -156,6 +156,15 @@ def test_agrees_with_the_naive_reference(monkeypatch, preset: str, size: tuple[i
         np.testing.assert_allclose(ours.maps[name].data[0, 0], value, atol=1e-6, err_msg=name)
 
 
+def test_without_maps_the_image_is_the_same(monkeypatch) -> None:
+    ir, visible = _pair(37, 51)
+    monkeypatch.setattr(module, "_network", lambda parameters, runtime: SeededFeatures(37, 51))
+    whole, bare = (METHOD.fuse(ir, visible, METHOD.parameters(), _runtime(maps=maps)) for maps in (True, False))
+    assert whole.maps
+    assert bare.maps == {}
+    assert torch.equal(bare.fused, whole.fused)
+
+
 def test_winning_level_names_the_map_that_gave_the_weight(monkeypatch) -> None:
     size = (64, 96)
     monkeypatch.setattr(module, "_network", lambda *_: SeededFeatures(*size))

@@ -189,6 +189,17 @@ def test_inputs_are_not_modified(small: Path) -> None:
 
 
 @pytest.mark.parametrize("pixels", [10**6, 5000])
+def test_without_maps_the_image_is_the_same_and_nothing_is_computed_for_them(small: Path, monkeypatch, pixels) -> None:
+    monkeypatch.setitem(module._PIXELS, "cpu", pixels)
+    ir, visible = _pair(130, 110)
+    whole = _fuse(small, ir, visible)
+    monkeypatch.setattr(module, "channel_energy", None)
+    bare = _fuse(small, ir, visible, maps=False)
+    assert bare.maps == {}
+    assert torch.equal(bare.fused, whole.fused)
+
+
+@pytest.mark.parametrize("pixels", [10**6, 5000])
 def test_cancelled_between_layers(small: Path, monkeypatch, pixels: int) -> None:
     monkeypatch.setitem(module._PIXELS, "cpu", pixels)
     ir, visible = _pair(130, 110)

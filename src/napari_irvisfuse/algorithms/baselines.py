@@ -67,8 +67,11 @@ class Maximum(FusionMethod[Parameters, Pair]):
     def combine(self, state: Pair, parameters: Parameters, runtime: Runtime) -> Fusion:
         """Choose, and say which image was chosen."""
         ir, visible = state
+        fused = torch.maximum(ir, visible)
+        if not runtime.maps:
+            return Fusion(fused, {})
         chosen = torch.where(ir > visible, 1, 2).to(torch.uint8)
         return Fusion(
-            torch.maximum(ir, visible),
+            fused,
             {"chosen": Map(chosen, "index", "Chosen image", "weight", labels=("infrared", "visible"))},
         )

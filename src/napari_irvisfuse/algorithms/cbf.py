@@ -84,6 +84,8 @@ class CBF(FusionMethod[CBFParameters, _Layers]):
         share = torch.where(strength > 0, strength, _EPSILON)
         share = share / share.sum(0)
         fused = (share * state.images).sum(0)
+        if not runtime.maps:
+            return Fusion(fused, {})
         ir_base, visible_base = state.images - state.details
         return Fusion(
             fused,

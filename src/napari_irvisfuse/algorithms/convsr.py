@@ -128,6 +128,8 @@ class ConvSR(FusionMethod[ConvSRParameters, _Codes]):
         detail = torch.stack(details)[:, None] * parameters.detail_gain
         ir_base, visible_base = state.base
         base = torch.where(chosen, ir_base, visible_base) if parameters.base_rule == "decision" else state.base.mean(0)
+        if not runtime.maps:
+            return Fusion(base + detail, {})
         index = torch.where(chosen, 1, 2).to(torch.uint8)
         return Fusion(
             base + detail,

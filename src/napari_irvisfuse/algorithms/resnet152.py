@@ -185,9 +185,13 @@ class ResNet152(FusionMethod[ResNet152Parameters, _Analysis]):
             rows, columns = large.shape[-2:]
             ahead = large > best[..., :rows, :columns]
             best[..., :rows, :columns] = torch.where(ahead, large, best[..., :rows, :columns])
+            if not runtime.maps:
+                continue
             label = torch.tensor(level or 6, dtype=torch.uint8, device=winner.device)
             winner[..., :rows, :columns] = torch.where(ahead, label, winner[..., :rows, :columns])
         fused_detail = (best * state.detail).sum(0) * parameters.detail_gain
+        if not runtime.maps:
+            return Fusion(fused_base + fused_detail, {})
 
         maps: dict[str, Map[torch.Tensor]] = {
             "fused_base": Map(fused_base, "intensity", "Fused base", "base"),

@@ -107,6 +107,8 @@ class TransFusionMethod(FusionMethod[TransFusionParameters, _Analysis]):
             fuse, images, tile=tile, halo=config.reach, multiple=config.stride, strides=strides, tick=run.begin
         )
         fused = found.pop("fused")[..., :height, :width]
+        if not runtime.maps:
+            return _Analysis(fused, {}, {})
         maps = {name: found[name][..., : -(-height // s), : -(-width // s)] for name, s in strides.items()}
         differences = {name: (fused - image).abs() for name, image in zip(_IMAGES, (ir, visible), strict=True)}
         return _Analysis(fused, maps, differences, run.seen_gates)
@@ -173,7 +175,7 @@ class _Run:
                 found[f"{name}_energy_{level}"] = channel_energy(values, arithmetic)
 
         ir, visible = (self._prepared(image) for image in images.split_with_sizes([1, 1], 1))
-        fused = self.network(ir, visible, self.guidance, gates, seen, self._tick)
+        fused = self.network(ir, visible, self.guidance, gates, seen if self.runtime.maps else None, self._tick)
         return {"fused": fused.to(arithmetic).contiguous(), **found}
 
     def gates(self, images: torch.Tensor, tile: int) -> Gates:

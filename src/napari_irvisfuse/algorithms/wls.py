@@ -107,6 +107,8 @@ class WLS(FusionMethod[WLSParameters, _Layers]):
             fused_details.append(mixed * parameters.detail_gain)
             decisions.append(chosen)
         detail = torch.stack(fused_details).sum(0)
+        if not runtime.maps:
+            return Fusion(base + detail, {})
 
         maps: dict[str, Map[torch.Tensor]] = {
             "ir_base": Map(state.base[1], "intensity", "IR base", "base"),
