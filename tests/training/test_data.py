@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import colormaps
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.errors import Cancelled, ImageError, ParameterError
 from napari_irvisfuse.training import data
-from napari_irvisfuse.training.data import Crops, scan_pairs
+from napari_irvisfuse.training.data import Crops, scan_images, scan_pairs
 
 
 def picture(number: int) -> data.Picture:
@@ -52,6 +53,28 @@ def test_no_pair_that_can_be_used(folders):
         path.write_bytes(b"no image")
     with pytest.raises(ImageError, match="No pair can be used"):
         scan_pairs([ir], [visible])
+
+
+def test_single_images_are_those_that_are_fused(tmp_path, write_rjpeg):
+    ir, visible = tmp_path / "ir", tmp_path / "vis"
+    ir.mkdir()
+    visible.mkdir()
+    hot = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
+    painted = (colormaps["jet"](hot)[..., :3] * 255).astype(np.uint8)
+    nif.write_image(ir / "painted.png", painted)
+    write_rjpeg(ir / "radiometric.jpg", (17000 + 8.0 * hot).astype(np.uint16))
+    nif.write_image(ir / "counts.png", 20000 + hot.astype(np.uint16))
+    nif.write_image(visible / "dark.png", hot.astype(np.uint16))
+    nif.write_image(visible / "painted.png", painted)
+    scan = scan_images([ir], visible=[visible])
+    assert [name.rpartition("/")[2] for name in scan.names] == [
+        "counts.png", "painted.png", "radiometric.jpg", "dark.png", "painted.png"
+    ]  # fmt: skip
+    blank = np.zeros((48, 64), np.uint8)
+    for number, (path,) in enumerate(scan.pictures):
+        infrared = path.parent == ir
+        pair = nif.ImagePair.from_images(path, blank) if infrared else nif.ImagePair.from_images(blank, path)
+        np.testing.assert_allclose(scan.load(number)[0], pair.ir if infrared else pair.visible, atol=1e-6)
 
 
 def test_scanning_reports_and_stops(folders):

@@ -13,8 +13,11 @@ import torch
 
 from napari_irvisfuse.errors import Cancelled, FusionError, ImageError, ParameterError
 from napari_irvisfuse.evaluation.files import list_images, pair_files
-from napari_irvisfuse.images.checks import as_image, normalise
+from napari_irvisfuse.images.checks import as_image, normalise, without_colour
+from napari_irvisfuse.images.files import read_image
 from napari_irvisfuse.images.pair import ImagePair
+from napari_irvisfuse.images.radiometric import read_infrared
+from napari_irvisfuse.images.ranges import WindowSpec
 from napari_irvisfuse.types import Cancel, Progress
 
 __all__ = ["Crops", "Scan", "images_in", "read_image_files", "read_luma", "scan_images", "scan_pairs"]
@@ -34,10 +37,13 @@ class Scan:
         The files of every picture that can be used: infrared and visible one of a pair, or a single one.
     report
         Sentences about what did not match, could not be read or has two sizes.
+    visible
+        Folders of which it is known that their single pictures are visible ones.
     """
 
     pictures: tuple[tuple[Path, ...], ...]
     report: tuple[str, ...]
+    visible: tuple[Path, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -48,7 +54,7 @@ class Scan:
         """Read a picture, ``(C, H, W)`` in [0, 1]: infrared and visible, or a single one."""
         files = self.pictures[number]
         if len(files) == 1:
-            return read_luma(files[0])[None]
+            return read_luma(files[0], visible=files[0].parent in self.visible)[None]
         pair = ImagePair.from_images(*files)
         return np.stack([pair.ir, pair.visible]).astype(np.float32, copy=False)
 
@@ -101,8 +107,21 @@ def scan_pairs(
     return Scan(tuple(usable), tuple(report))
 
 
-def scan_images(folders: Sequence[Path], progress: Progress | None = None, cancelled: Cancel | None = None) -> Scan:
-    """Find the images of folders, of either kind, and try each once.
+def scan_images(
+    folders: Sequence[Path],
+    progress: Progress | None = None,
+    cancelled: Cancel | None = None,
+    *,
+    visible: Sequence[Path] = (),
+) -> Scan:
+    """Find the images of folders and try each once.
+
+    Parameters
+    ----------
+    folders
+        Of images of either kind.
+    visible
+        More of them, which hold visible images only.
 
     Raises
     ------
@@ -112,10 +131,11 @@ def scan_images(folders: Sequence[Path], progress: Progress | None = None, cance
         If the user wants to stop.
     """
     report: list[str] = []
-    usable = [(path,) for path, _ in read_image_files(images_in(folders), report, progress, cancelled)]
+    paths = images_in([*folders, *visible])
+    usable = [(path,) for path, _ in read_image_files(paths, report, progress, cancelled, visible=visible)]
     if not usable:
         raise ImageError(f"No image can be used for training. {report[0]}")
-    return Scan(tuple(usable), tuple(report))
+    return Scan(tuple(usable), tuple(report), tuple(visible))
 
 
 def images_in(folders: Sequence[Path]) -> list[Path]:
@@ -136,7 +156,12 @@ def images_in(folders: Sequence[Path]) -> list[Path]:
 
 
 def read_image_files(
-    paths: Sequence[Path], report: list[str], progress: Progress | None, cancelled: Cancel | None
+    paths: Sequence[Path],
+    report: list[str],
+    progress: Progress | None,
+    cancelled: Cancel | None,
+    *,
+    visible: Sequence[Path] = (),
 ) -> Iterator[tuple[Path, Picture]]:
     """Give the luma ``(H, W)`` of every image that can be used, and say why of the others."""
     for number, path in enumerate(paths):
@@ -145,18 +170,24 @@ def read_image_files(
         if progress is not None:
             progress(number, len(paths), f"Reading {path.parent}")
         try:
-            luma = read_luma(path)
+            luma = read_luma(path, visible=path.parent in visible)
         except FusionError as error:
             report.append(f"Left out {path}: {error}")
         else:
             yield path, luma
 
 
-def read_luma(path: Path) -> Picture:
-    """Read an image of either kind, ``(H, W)`` in [0, 1]."""
-    array = as_image(path, path.name)
-    # which values are black and white is known by role; what has colour is no infrared image
-    luma, *_ = normalise(array, path.name, "auto", "visible" if array.ndim == 3 else "ir", np.float32)
+def read_luma(path: Path, *, visible: bool = False) -> Picture:
+    """Read an image as a fusion sees it, ``(H, W)`` in [0, 1].
+
+    If it is not known to be a visible one, it is infrared if its file is radiometric, has one plane, or was painted
+    with a palette.
+    """
+    array = as_image(read_image(path) if visible else read_infrared(path), path.name)
+    spec: WindowSpec = "auto"
+    if not visible:
+        array, spec, _ = without_colour(array, spec)
+    luma, *_ = normalise(array, path.name, spec, "visible" if visible or array.ndim == 3 else "ir", np.float32)
     return luma.astype(np.float32, copy=False)
 
 

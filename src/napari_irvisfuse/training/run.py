@@ -193,7 +193,9 @@ class _Pictures:
         """Find the pictures of a kind."""
         if kind == "pairs":
             return scan_pairs(self.ir, self.visible, self.progress, self.cancelled)
-        return scan_images(self.images or [*self.ir, *self.visible], self.progress, self.cancelled)
+        if self.images:
+            return scan_images(self.images, self.progress, self.cancelled)
+        return scan_images(self.ir, self.progress, self.cancelled, visible=self.visible)
 
 
 @dataclass(frozen=True)
