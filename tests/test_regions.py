@@ -126,6 +126,10 @@ def test_a_session_keeps_the_analysis_of_its_region(kind, monkeypatch):
     here, there = nif.Region(10, 10, 40, 50), nif.Region(60, 70, 90, 100)
     first = session.fuse("cbf", region=here)
     assert session.is_live("cbf", {"covariance_window": 31}, region=(10, 10, 40, 50))
+    session.fuse("cbf", region=(-5, -5, 20, 20))
+    assert session.is_live("cbf", {}, region=(0, 0, 20, 20))
+    assert not session.is_live("cbf", {}, region=(500, 500, 600, 600))
+    session.fuse("cbf", region=here)
     assert not session.is_live("cbf", {}, region=there)
     assert not session.is_live("cbf", {})
     monkeypatch.setattr(type(get_method("cbf")), "analyse", None)  # only the second step may be taken

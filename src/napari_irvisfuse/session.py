@@ -75,7 +75,12 @@ class FusionSession:
     ) -> bool:
         """Tell whether :meth:`fuse` with these arguments would be answered from what is kept."""
         checked = get_method(method).parameters(**parameters)
-        return self._key == self._key_of(method, checked, weights, parse_region(region), maps)
+        wanted = parse_region(region)
+        try:
+            shown = self._clipped(wanted)
+        except ParameterError:  # outside of the image: nothing is kept of it
+            return False
+        return self._key == self._key_of(method, checked, weights, shown, maps)
 
     def forget(self) -> None:
         """Drop what is kept and give the device's memory back."""
@@ -106,7 +111,7 @@ class FusionSession:
         """
         check_output_rule(output)
         wanted = parse_region(region)
-        shown = Region.whole(self.pair.shape) if wanted is None else wanted.clipped(self.pair.shape)
+        shown = self._clipped(wanted)
         if inside is not None and inside.shape != shown.shape:
             raise ParameterError(f"inside has the shape of the region, {shown.shape}; got {inside.shape}.")
         chosen = get_method(method)
@@ -123,7 +128,7 @@ class FusionSession:
 
         seen, halo = self._look_at(shown, chosen, checked, runtime)
         with torch.inference_mode():
-            fusion = self._run(chosen, checked, self._key_of(method, checked, weights, wanted, maps), runtime)
+            fusion = self._run(chosen, checked, self._key_of(method, checked, weights, shown, maps), runtime)
             runtime.step(1, 1, "Done")
             part = shown.within(seen)
             pair, luma = self._part.cut(part), _to_array(fusion.fused)[part.slices]
@@ -161,9 +166,12 @@ class FusionSession:
         )
 
     def _key_of(
-        self, method: str, parameters: Parameters, weights: str | Path | None, region: Region | None, maps: bool
+        self, method: str, parameters: Parameters, weights: str | Path | None, region: Region, maps: bool
     ) -> tuple[Any, ...]:
         return (method, str(weights), _stamp(weights), maps, region, *parameters.analysis_key())
+
+    def _clipped(self, wanted: Region | None) -> Region:
+        return Region.whole(self.pair.shape) if wanted is None else wanted.clipped(self.pair.shape)
 
     def _look_at(self, region: Region, method: Any, parameters: Parameters, runtime: Runtime) -> tuple[Region, int]:
         """Choose how much of the surroundings a region is fused with, and have a pair of that size ready."""
