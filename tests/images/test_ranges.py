@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from napari_irvisfuse.errors import FusionError, ParameterError
+from napari_irvisfuse.errors import FusionError, ImageError, ParameterError
 from napari_irvisfuse.images.ranges import (
     NAMED_WINDOWS,
     PERCENTILES,
@@ -177,3 +177,9 @@ def test_casting_to_floats_does_not_cut(dtype):
     result = to_dtype(values, np.dtype(dtype))
     assert result.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(result, values)
+
+
+@pytest.mark.parametrize("spec", ["auto", "data"])
+def test_values_too_far_apart_to_subtract_are_refused(spec):
+    with pytest.raises(ImageError, match=r"infrared image has values from -1\.7e\+308"):
+        resolve_window(np.array([-1.7e308, 1.7e308]), spec, "ir")

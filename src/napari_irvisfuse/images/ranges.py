@@ -124,6 +124,11 @@ def resolve_window(array: npt.NDArray[Any], spec: WindowSpec, role: Role) -> Win
     -------
     Window
         With ``high > low`` always; a constant image has ``low`` at its value and so becomes 0.
+
+    Raises
+    ------
+    ImageError
+        If smallest and largest value are farther apart than a number can say.
     """
     if not isinstance(spec, str):
         return Window(*spec)
@@ -148,6 +153,11 @@ def resolve_window(array: npt.NDArray[Any], spec: WindowSpec, role: Role) -> Win
                 low, high = min(low, 0.0), max(high, 1.0)
             else:
                 low, high = 0.0, float(2 ** max(8, int(high).bit_length()) - 1)
+    if not math.isfinite(high - low):
+        raise ImageError(
+            f"The {_NAMES[role]} image has values from {low:g} to {high:g}, too far apart for a number to say:"
+            " give an intensity window."
+        )
     # a constant: one unit, or the next number where one unit is too little to make a difference
     return Window(low, high) if high > low else Window(low, max(low + 1.0, math.nextafter(low, math.inf)))
 
