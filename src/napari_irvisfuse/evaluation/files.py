@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_irvisfuse.errors import ImageError
+from napari_irvisfuse.images.listing import IMAGES, natural
 
-__all__ = ["ImageFiles", "PairListing", "list_images", "natural", "pair_files"]
+__all__ = ["ImageFiles", "PairListing", "list_images", "pair_files"]
 
-# Data sets keep listings and notes beside the images: those are no images that failed.
-_IMAGES = frozenset((".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".pgm", ".ppm", ".jp2"))
 _NAMED = 6  # as many names as a sentence can carry
 
 
@@ -110,16 +108,9 @@ def list_images(folder: Path, what: str = "images") -> list[Path]:
     if not folder.is_dir():
         raise ImageError(f"There is no folder {folder} with {what}.")
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES and path.name[0] != ".")
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.name[0] != ".")
     except OSError as error:
         raise ImageError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
-
-
-def natural(name: str) -> list[str | int]:
-    """Return a key that sorts 2 before 10."""
-    # split with a group: text and digits alternate, so that equal places hold equal types
-    parts = re.split(r"([0-9]+)", name.casefold())
-    return [*(int(part) if number % 2 else part for number, part in enumerate(parts)), name]
 
 
 def _images_in(folder: str | Path, kind: str, unmatched: list[str]) -> dict[str, Path]:
