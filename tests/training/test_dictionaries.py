@@ -84,6 +84,8 @@ def test_files_that_are_no_images_are_left_out_and_named(folders, tmp_path):
         ({"kind": "waves"}, "kind patches or convolutional"),
         ({"atoms": 0}, "atoms takes"),
         ({"atoms": 5000}, "atoms takes"),
+        ({"atoms": 8.5}, "atoms takes"),
+        ({"steps": 1.5}, "steps takes"),
         ({"steps": 0}, "steps takes"),
         ({"sparsity": 50}, "sparsity of patches"),
         ({"sparsity": 2.5}, "sparsity of patches"),
@@ -118,6 +120,7 @@ def test_folders_without_images_are_refused(tmp_path):
         ([tmp_path / "empty"], "There is no image in"),
         ([tmp_path / "broken"], "No image in the folders can be used"),
         ([], "Say where the images are"),
+        (str(tmp_path / "none"), "There is no folder .*none with"),
     ):
         with pytest.raises(ImageError, match=words):
             learn_dictionary("patches", folders, tmp_path / "own.safetensors")

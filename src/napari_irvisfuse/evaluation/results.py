@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_irvisfuse.errors import OutputError
-from napari_irvisfuse.images.files import write_atomically
+from napari_irvisfuse.images.files import check_file, write_atomically
 from napari_irvisfuse.metrics.base import MetricInfo
 
 __all__ = ["FORMATS", "Evaluation", "Failure", "check_table"]
@@ -155,16 +155,10 @@ def check_table(path: str | Path, *, overwrite: bool) -> Path:
     OutputError
         If the format is none, the folder is not there, or the file is and may not be replaced.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise OutputError(f"{path.name}: tables are written as {', '.join(FORMATS)}; end the name in one of them.")
-    if not path.parent.is_dir():
-        raise OutputError(f"There is no folder {path.parent} to write {path.name} into.")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: choose another name.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already: choose another name or say overwrite.")
-    return path
+    return check_file(path, overwrite=overwrite)
 
 
 def _mean(values: list[float]) -> float:

@@ -16,7 +16,7 @@ from napari_irvisfuse.errors import ImageError, OutputError
 
 from .scale import Scale
 
-__all__ = ["WRITABLE", "check_output", "read_image", "write_atomically", "write_image"]
+__all__ = ["WRITABLE", "check_file", "check_output", "read_image", "write_atomically", "write_image"]
 
 WRITABLE = (".png", ".tif", ".tiff")
 _TIFF = (".tif", ".tiff")
@@ -93,8 +93,8 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
             raise ImageError(f"{path} holds no image.")
         series = tiff.series[0]
         page = series.keyframe
-        inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and page.dtype.itemsize > 1
-        if inverted and page.dtype.kind != "u":
+        inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and page.bitspersample > 8
+        if inverted and page.sampleformat != tifffile.SAMPLEFORMAT.UINT:
             raise ImageError(
                 f"{path} says that white is 0 and holds {page.dtype} numbers, of which none is black:"
                 " save it with black as 0 (BlackIsZero)."
@@ -146,6 +146,18 @@ def check_output(path: str | Path, *, overwrite: bool) -> Path:
     path = Path(path).expanduser()
     if path.suffix.lower() not in WRITABLE:
         raise OutputError(f"{path.name}: results are written as PNG or TIFF; end the name in {', '.join(WRITABLE)}.")
+    return check_file(path, overwrite=overwrite)
+
+
+def check_file(path: str | Path, *, overwrite: bool) -> Path:
+    """Refuse a file of any kind that could not be written.
+
+    Raises
+    ------
+    OutputError
+        If it exists and may not be overwritten, or its folder does not exist.
+    """
+    path = Path(path).expanduser()
     if not path.parent.is_dir():
         raise OutputError(f"There is no folder {path.parent} to write {path.name} into.")
     if path.is_dir():

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 import torch
 
 from napari_irvisfuse.errors import ImageError, OutputError, ParameterError
-from napari_irvisfuse.images.files import write_atomically
+from napari_irvisfuse.images.files import check_file, write_atomically
 from napari_irvisfuse.sparse.convolutional_learning import learn_convolutional
 from napari_irvisfuse.sparse.dictionaries import write_dictionary
 from napari_irvisfuse.sparse.ksvd import learn_patches
@@ -30,7 +30,7 @@ _SAMPLED = 50_000  # patches to learn from, evenly from all images
 _MEASURED = 5_000  # of them, to tell how well they are coded
 # kind to the defaults of atoms, steps and sparsity: those that the shipped dictionaries were learnt with
 _DEFAULTS: dict[str, tuple[int, int, float]] = {"patches": (256, 50, 16), "convolutional": (32, 160, 0.01)}
-_MOST_ATOMS = 4096
+_MOST_ATOMS, _MOST_STEPS = 4096, 100_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class DictionaryReport:
 
 def learn_dictionary(
     kind: DictionaryKind,
-    folders: Sequence[str | Path],
+    folders: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
     atoms: int | None = None,
@@ -78,7 +78,8 @@ def learn_dictionary(
     kind
         ``"patches"`` or ``"convolutional"``.
     folders
-        Of images of either kind, infrared and visible, in any size, depth and colour; not their subfolders.
+        One or several, of images of either kind, infrared and visible, in any size, depth and colour; not their
+        subfolders. A convolutional dictionary is learnt from all of them in memory, 8 bytes a pixel.
     output
         A ``.safetensors`` file; what ``weights=`` of the methods takes.
     atoms, steps
@@ -105,6 +106,7 @@ def learn_dictionary(
     """
     output = _checked_output(output, overwrite)
     atoms, steps, sparsity = _checked_numbers(kind, atoms, steps, sparsity)
+    folders = [folders] if isinstance(folders, str | Path) else folders
     paths = images_in([Path(folder).expanduser() for folder in folders])
     if not paths:
         raise ImageError("Say where the images are that the dictionary is to be learnt from.")
@@ -139,16 +141,10 @@ def learn_dictionary(
 
 
 def _checked_output(output: str | Path, overwrite: bool) -> Path:
-    output = Path(output).expanduser()
+    output = Path(output)
     if output.suffix.lower() != ".safetensors":
         raise OutputError(f"{output.name}: dictionaries are written as safetensors; end the name in .safetensors.")
-    if not output.parent.is_dir():
-        raise OutputError(f"There is no folder {output.parent} to write {output.name} into.")
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder: choose another name.")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already: choose another name or say overwrite.")
-    return output
+    return check_file(output, overwrite=overwrite)
 
 
 def _checked_numbers(kind: str, atoms: int | None, steps: int | None, sparsity: float | None) -> tuple[int, int, float]:
@@ -157,10 +153,9 @@ def _checked_numbers(kind: str, atoms: int | None, steps: int | None, sparsity: 
     defaults = _DEFAULTS[kind]
     atoms, steps = defaults[0] if atoms is None else atoms, defaults[1] if steps is None else steps
     sparsity = defaults[2] if sparsity is None else sparsity
-    if not 1 <= atoms <= _MOST_ATOMS:
-        raise ParameterError(f"atoms takes a whole number from 1 to {_MOST_ATOMS}; got {atoms}.")
-    if not 1 <= steps <= 100_000:
-        raise ParameterError(f"steps takes a whole number from 1 to 100000; got {steps}.")
+    for name, value, most in (("atoms", atoms, _MOST_ATOMS), ("steps", steps, _MOST_STEPS)):
+        if not (isinstance(value, int) and 1 <= value <= most):
+            raise ParameterError(f"{name} takes a whole number from 1 to {most}; got {value}.")
     if kind == "patches" and not (1 <= sparsity <= _PATCH**2 and sparsity == int(sparsity)):
         raise ParameterError(f"sparsity of patches takes a whole number from 1 to {_PATCH**2}; got {sparsity:g}.")
     if kind == "convolutional" and not 0 < sparsity <= 10:
