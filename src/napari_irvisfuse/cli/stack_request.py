@@ -124,7 +124,9 @@ class StackRequest:
             results = stack.run(maps=targets.maps is not None, progress=progress, cancelled=cancelled)
             for _, result in results:
                 sink.add(result)
-                notes.update(dict.fromkeys((*other_weights(self.weights_sha256, result.recipe.weights_sha256), *result.notes)))
+                notes.update(
+                    dict.fromkeys((*other_weights(self.weights_sha256, result.recipe.weights_sha256), *result.notes))
+                )
             if cancelled():
                 raise Cancelled
             recipe = result.recipe
