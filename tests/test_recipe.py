@@ -188,8 +188,9 @@ def test_weights_of_ones_own_have_to_be_given_again_and_others_are_noted(tmp_pat
         assert these in wrong.notes[0]
         assert not np.array_equal(wrong.fused, result.fused)
     ir, visible = images()
-    stacked = nif.fuse(np.stack([ir, ir]), visible, **recipe.arguments())
-    assert "other weights" in stacked.notes[0]
+    for fuse in (nif.fuse, nif.fuse_stack):
+        stacked = fuse(np.stack([ir, ir]), visible, **recipe.arguments())
+        assert "other weights" in stacked.notes[0]
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "wls", "iterations": 3, "output": "luma", "ir_window": (20, 180)}])

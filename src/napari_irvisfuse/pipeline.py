@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from .images.placement import GridChoice
 from .images.ranges import Windows, WindowSpec, check_windows
 from .images.regions import parse_region
 from .images.temporal import check_smoothing
-from .recipe import other_weights
 from .result import FusionResult
 from .session import DEFAULT_METHOD, FusionSession
 from .types import Cancel, Progress
@@ -123,7 +121,7 @@ def fuse(
     if is_stack(ir) or is_stack(visible):
         from .stacks import fuse_stack
 
-        stack = fuse_stack(
+        return fuse_stack(
             ir,
             visible,
             method,
@@ -138,13 +136,13 @@ def fuse(
             device=device,
             precision=precision,
             weights=weights,
+            weights_sha256=weights_sha256,
             output=output,
             maps=bool(maps),
             progress=progress,
             cancelled=cancelled,
             **parameters,
         )
-        return _noting_other_weights(stack, weights_sha256)
     check_smoothing(smoothing)
     check_windows(windows)
     session = FusionSession(
@@ -160,9 +158,10 @@ def fuse(
         device=device,
         precision=precision,
     )
-    result = session.fuse(
+    return session.fuse(
         method,
         weights=weights,
+        weights_sha256=weights_sha256,
         region=wanted,
         output=output,
         maps=maps is not False,
@@ -170,8 +169,3 @@ def fuse(
         cancelled=cancelled,
         **parameters,
     )
-    return _noting_other_weights(result, weights_sha256)
-
-
-def _noting_other_weights(result: FusionResult, then: str | None) -> FusionResult:
-    return replace(result, notes=(*other_weights(then, result.recipe.weights_sha256), *result.notes))

@@ -23,7 +23,7 @@ from .images.pair_source import PairSource
 from .images.ranges import FloatArray
 from .images.regions import Region, parse_region
 from .maps import Map
-from .recipe import Recipe
+from .recipe import Recipe, other_weights
 from .result import FusionResult
 from .runtime import Runtime
 from .types import Cancel, Progress
@@ -94,6 +94,7 @@ class FusionSession:
         method: str = DEFAULT_METHOD,
         *,
         weights: str | Path | None = None,
+        weights_sha256: str | None = None,
         region: object = None,
         inside: npt.NDArray[np.bool_] | None = None,
         output: Output = "visible",
@@ -136,6 +137,7 @@ class FusionSession:
             found = {name: _map_to_array(item, part) for name, item in fusion.maps.items()} if maps else {}
         partly = () if seen.shape == self.pair.shape else _partly_seen(chosen, checked, runtime, halo)
 
+        digest = _hash_of(runtime.weights)
         where = None if wanted is None else pair.region or shown
         compute = runtime.compute
         precision = compute.network if name is not None else compute.arithmetic
@@ -149,7 +151,7 @@ class FusionSession:
                 device=str(compute.device),
                 precision=str(precision).removeprefix("torch."),
                 weights=name,
-                weights_sha256=_hash_of(runtime.weights),
+                weights_sha256=digest,
                 ir_window=ir_window,
                 visible_window=visible_window,
                 **pair.placement.as_recipe(),
@@ -157,7 +159,7 @@ class FusionSession:
                 output=output,
                 versions={p: version(p) for p in ("napari-irvisfuse", "torch", "numpy")},
             ),
-            notes=(*pair.notes, *partly, *self._state_notes, *runtime.notes),
+            notes=(*other_weights(weights_sha256, digest), *pair.notes, *partly, *self._state_notes, *runtime.notes),
             grid=pair.placement.grid,
             valid=pair.valid,
             ir_window=pair.ir_window,

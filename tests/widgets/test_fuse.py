@@ -7,7 +7,7 @@ import gc
 import json
 import time
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -644,6 +644,17 @@ def test_a_recipe_goes_out_and_comes_back(widget, viewer, qtbot, tmp_path, suffi
     assert widget.view.form.values() == dict(recipe.parameters)
     assert widget.view.visible_window.value == (10.0, 240.0)
     assert widget.view.output_box.value == "luma"
+
+
+def test_a_recipe_of_other_weights_is_replayed_with_a_note(widget, viewer, qtbot, tmp_path):
+    run(widget, qtbot)
+    saved = replace(widget.recipe(), weights_sha256="ab" * 32).save(tmp_path / "theirs.yaml")
+    widget.recipes.load(saved)
+    run(widget, qtbot)
+    assert "made with other weights (abababababab…" in widget.message
+    widget.recipes.reset()
+    run(widget, qtbot)
+    assert "other weights" not in widget.message
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ class FuseWidget(DockedWidget):
             placement = place_layers(ir, visible, choices["grid"])
             chosen = {
                 "weights": self.view.weights.path,
+                "weights_sha256": self.recipes.weights_sha256,
                 "ir_to_visible": placement.asked[0],
                 "frames": self.view.stack.frames,
                 "maps": maps_of(self.view.show_box.value),

@@ -161,6 +161,7 @@ def _fuse(session: FusionSession, request: Request, progress: Progress, cancelle
     result = session.fuse(
         request.method,
         weights=request.weights,
+        weights_sha256=request.weights_sha256,
         region=request.part and request.part.region,
         inside=request.part and request.part.mask(),
         maps=request.with_maps,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Request", "SharedWindows"]
 
 _OF_FRAMES = ("ir_window", "visible_window", "windows", "ir_to_visible", "grid", "device", "precision", "smoothing")
-_HOW = ("method", "parameters", "weights", "output", "region")
+_HOW = ("method", "parameters", "weights", "weights_sha256", "output", "region")
 _QUICK = 1 << 30  # bytes that are read again for a window without anybody noticing
 
 
@@ -43,6 +43,7 @@ class Request:
     method: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = None
+    weights_sha256: str | None = None
     device: str = "auto"
     precision: str = "auto"
     ir_window: WindowSpec = "auto"

@@ -56,6 +56,7 @@ class RecipeMenu:
         tell: _Tell,
     ) -> None:
         self._view, self._request, self._recipe, self._moves, self._tell = view, request, recipe, moves, tell
+        self._loaded: Recipe | None = None
         bar = view.run_bar
         bar.add_action("Copy as Python", self.copy_as_python, "Code for the console that gives the same result")
         bar.add_action("Save recipe…", self._on_save, "A small file that the command line and Python replay")
@@ -63,6 +64,12 @@ class RecipeMenu:
         bar.add_action("Undo alignment", self.undo, "Put the infrared layer back where it was before a recipe moved it")
         bar.add_separator()
         bar.add_action("Reset all settings", self.reset, "Everything but the layers and the method")
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Hash of the weights that the recipe was made with which was loaded, None if it was of another method."""
+        loaded = self._loaded
+        return loaded.weights_sha256 if loaded is not None and loaded.method == self._view.methods.name else None
 
     def copy_as_python(self, _: bool = False) -> str:
         """Put Python code for the current settings on the clipboard, and return it."""
@@ -95,6 +102,7 @@ class RecipeMenu:
         except FusionError as error:
             self._tell(str(error), trouble=True)
             return
+        self._loaded = recipe
         # the device is chosen anew: a recipe made on a GPU is replayed on a laptop
         view.device.choose(view.device.device, recipe.precision)
         view.ir_window.value, view.visible_window.value = recipe.ir_window, recipe.visible_window
@@ -140,6 +148,7 @@ class RecipeMenu:
 
     def reset(self, _: bool = False) -> None:
         """Put all settings but the layers and the method back to their defaults."""
+        self._loaded = None
         self._view.reset()
         self._tell("All settings are back at their defaults.")
 

@@ -18,7 +18,7 @@ from napari_irvisfuse.images.files import write_atomically
 from napari_irvisfuse.images.frames import parse_frames
 from napari_irvisfuse.images.regions import Region
 from napari_irvisfuse.images.stack_files import StackWriter, open_writer
-from napari_irvisfuse.recipe import Recipe, other_weights
+from napari_irvisfuse.recipe import Recipe
 from napari_irvisfuse.result import FusionResult
 from napari_irvisfuse.stacks import FusionStack, StackOptions
 from napari_irvisfuse.types import Cancel, Progress
@@ -83,7 +83,6 @@ class StackRequest:
     targets: Targets
     options: StackOptions
     fps: float | None
-    weights_sha256: str | None
 
     @classmethod
     def prepare(cls, inputs: tuple[Path, ...], targets: Targets, choices: Choices) -> StackRequest:
@@ -101,8 +100,7 @@ class StackRequest:
         saved = Recipe.load(choices.recipe) if choices.recipe else None
         frames = parse_frames(choices.frames) if choices.frames is not None else None
         arguments = choices.arguments(saved)
-        digest = arguments.pop("weights_sha256")
-        return cls(read, targets, StackOptions.of(frames=frames, **arguments), choices.fps, digest)
+        return cls(read, targets, StackOptions.of(frames=frames, **arguments), choices.fps)
 
     def run(self, progress: Progress, cancelled: Cancel) -> StackReport:
         """Fuse and write frame by frame; all files appear at the end, the fused stack last.
@@ -124,9 +122,7 @@ class StackRequest:
             results = stack.run(maps=targets.maps is not None, progress=progress, cancelled=cancelled)
             for _, result in results:
                 sink.add(result)
-                notes.update(
-                    dict.fromkeys((*other_weights(self.weights_sha256, result.recipe.weights_sha256), *result.notes))
-                )
+                notes.update(dict.fromkeys(result.notes))
             if cancelled():
                 raise Cancelled
             recipe = result.recipe

@@ -30,7 +30,7 @@ class StackOptions:
 
     Parameters
     ----------
-    method, parameters, weights, output, region, smoothing
+    method, parameters, weights, weights_sha256, output, region, smoothing
         How a frame is fused.
     inside
         Bool, of the region's shape: False where the visible image should stay as it is. None: nowhere.
@@ -46,6 +46,7 @@ class StackOptions:
     method: str = DEFAULT_METHOD
     parameters: Mapping[str, Any] = field(default_factory=dict)
     weights: str | Path | None = None
+    weights_sha256: str | None = None
     output: Output = "visible"
     region: Region | Sequence[int] | str | None = None
     inside: npt.NDArray[np.bool_] | None = None
@@ -89,7 +90,9 @@ class StackOptions:
     @property
     def of_frame(self) -> dict[str, Any]:
         """How a frame is fused: keyword arguments for :meth:`FusionSession.fuse`."""
-        own = {name: getattr(self, name) for name in ("method", "weights", "output", "region", "inside")}
+        own = {
+            name: getattr(self, name) for name in ("method", "weights", "weights_sha256", "output", "region", "inside")
+        }
         return {**own, **self.parameters}
 
 

@@ -32,7 +32,7 @@ __all__ = ["FusionStack", "MapChoice"]
 MapChoice: TypeAlias = bool | Collection[str]
 """All maps, none, or those of these names or groups."""
 
-_HOW = {"method", "parameters", "weights", "output", "region", "inside"}
+_HOW = {"method", "parameters", "weights", "weights_sha256", "output", "region", "inside"}
 _TICKS = 1000  # of progress per frame
 
 
