@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import count
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from napari.layers import Image, Labels, Layer
 
 from .layer_geometry import spatial
 from .layer_pairs import displayed_step, pair_from_layers, place_layers, problem_with, source_from_layers
 from .layer_roles import TAG, guess_pair
-from .layer_styles import Kind, contrast_limits, label_names, look
-from .shown_frames import ShownFrames
+from .layer_styles import label_names
+from .result_items import FUSED, Item, Show, free_name, items_of, maps_of
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from napari.components import ViewerModel
 
     from napari_irvisfuse.images.regions import Region
@@ -46,61 +44,6 @@ __all__ = [
     "source_from_layers",
     "update_result",
 ]
-
-Show: TypeAlias = Literal["fused", "base and detail", "everything"]
-_FUSED = "fused · "
-_GROUPS = ("base", "detail", "saliency", "weight", "level", "feature", "quality")
-_SHOWN: Mapping[str, tuple[str, ...]] = {"fused": (), "base and detail": ("base", "detail"), "everything": _GROUPS}
-
-
-@dataclass(frozen=True, eq=False)
-class _Item:
-    """One layer to be: the fused image, or a map."""
-
-    key: str
-    title: str
-    data: npt.NDArray[Any]
-    kind: Kind
-    stride: int = 1
-    labels: tuple[str, ...] = ()
-    window: object = "auto"
-    axes: int = 0
-
-    @property
-    def rgb(self) -> bool:
-        return self.data.ndim - self.axes == 3
-
-    @property
-    def limits(self) -> tuple[float, float] | None:
-        """Contrast limits, None where there are none to choose."""
-        if self.kind == "index" or self.rgb:
-            return None
-        data = self.data.seen if isinstance(self.data, ShownFrames) else self.data
-        return contrast_limits(self.kind, data, self.window)
-
-    def name(self, run: str) -> str:
-        return f"{_FUSED}{run}" if self.kind == "fused" else f"{run} · {self.title}"
-
-    def tag(self, run: str) -> dict[str, Any]:
-        return {
-            "map": self.key,
-            "kind": self.kind,
-            "stride": self.stride,
-            "name": self.name(run),
-            "limits": self.limits,
-        }
-
-    def fits(self, layer: Layer) -> bool:
-        """Tell whether the layer can show this by a mere change of its data."""
-        tag = layer.metadata[TAG]
-        alike = tag["map"] == self.key and tag["kind"] == self.kind and getattr(layer, "rgb", False) == self.rgb
-        return bool(alike and layer.ndim == self.axes + 2)
-
-    def build(self, name: str, place: dict[str, Any], *, visible: bool) -> Layer:
-        shared = {"name": name, "visible": visible, **look(self.kind, self.labels), **place}
-        if self.kind == "index":
-            return Labels(self.data, features=label_names(self.labels), **shared)
-        return Image(self.data, rgb=self.rgb, contrast_limits=self.limits, multiscale=False, **shared)
 
 
 def add_result(
@@ -149,7 +92,7 @@ def add_result(
     old = _latest(alike) if replace else []
     run = 1 + max((layer.metadata[TAG]["run"] for layer in own), default=0)
     tag = {"run": run, "pair": pair, "part": part, "recipe": result.recipe.to_dict(), "windows": result.windows()}
-    items = _items(result, show)
+    items = items_of(result, show)
     where, stack = lies_on(result, ir, visible)
     name = f"{run_name or _method_title(result)}{f' ({part})' if part else ''}"
     selected = set(viewer.layers.selection)
@@ -186,7 +129,7 @@ def add_maps(
         return []
     owner = str(reference.unique_id)
     old = [layer for layer in _own(viewer.layers, "of") if layer.metadata[TAG]["of"] == owner]
-    items = [_Item(key, item.title, item.data, item.kind, item.stride, item.labels) for key, item in maps.items()]
+    items = [Item(key, item.title, item.data, item.kind, item.stride, item.labels) for key, item in maps.items()]
     top = 1 + viewer.layers.index(reference) if reference in viewer.layers else len(viewer.layers)
     shown = items[0].key if show_first else ""
     return _put(viewer, items, old, {"of": owner}, run_title(reference), reference, None, top=top, shown=shown)
@@ -200,11 +143,6 @@ def results_of(layers: Iterable[Layer]) -> list[tuple[Image, Image, Image]]:
     return [(layer, there[ir], there[visible]) for layer, (ir, visible) in pairs if ir in there and visible in there]
 
 
-def maps_of(show: Show) -> tuple[str, ...]:
-    """Return the groups of maps that become layers."""
-    return _SHOWN[show]
-
-
 def run_of(layer: Layer) -> int | None:
     """Return the number of the run that a layer of ours shows, None for other layers."""
     return next((own.metadata[TAG]["run"] for own in _own([layer])), None)
@@ -212,7 +150,7 @@ def run_of(layer: Layer) -> int | None:
 
 def run_title(layer: Layer) -> str:
     """Return what a fused layer's run is called, any other layer's own name."""
-    return layer.name.removeprefix(_FUSED)
+    return layer.name.removeprefix(FUSED)
 
 
 def lies_on(result: FusionResult, ir: Image, visible: Image) -> tuple[Image, Image | None]:
@@ -239,7 +177,7 @@ def update_result(
     reference, stack
         What it :func:`lies_on`, if its region may be another one: then the layers move there.
     """
-    items = {item.key: item for item in _items(result, "everything")}
+    items = {item.key: item for item in items_of(result, "everything")}
     recipe = result.recipe.to_dict()
     for layer in _latest(_own(getattr(layers, "layers", layers))):
         item = items.get(layer.metadata[TAG]["map"])
@@ -252,7 +190,7 @@ def update_result(
 
 def _put(
     viewer: ViewerModel,
-    items: list[_Item],
+    items: list[Item],
     old: list[Layer],
     shared_tag: dict[str, Any],
     wanted_name: str,
@@ -276,7 +214,7 @@ def _put(
     top -= len(gone)
 
     taken = {layer.name for layer in viewer.layers} - {layer.name for layer in kept.values()}
-    name = _free_name(wanted_name, items, taken)
+    name = free_name(wanted_name, items, taken)
     layers: list[Layer] = []
     for item in items:
         tag = {**shared_tag, **item.tag(name)}
@@ -295,22 +233,6 @@ def _put(
     else:
         viewer.layers.selection.active = layers[0]
     return layers
-
-
-def _items(result: FusionResult, show: Show) -> list[_Item]:
-    axes = len(result.axes)
-    # of a stack the window is known, and finding it out anew would mean to read it all
-    # and of a region it would make the picture flicker when the view is moved
-    shown = result.visible_window if axes or result.region is not None else None
-    window = (shown.low, shown.high) if shown is not None else result.recipe.visible_window
-    fused = _Item("fused", "fused", result.fused, "fused", window=window, axes=axes)
-    maps = [
-        _Item(key, item.title, item.data, item.kind, item.stride, item.labels, axes=axes)
-        for group in _SHOWN[show]
-        for key, item in result.maps.items()
-        if item.group == group and item.data.ndim == 2 + axes
-    ]
-    return [fused, *maps]
 
 
 def _tag(layer: Layer, changes: dict[str, Any]) -> None:
@@ -345,11 +267,6 @@ def _method_title(result: FusionResult) -> str:
     return get_method(result.recipe.method).title
 
 
-def _free_name(wanted: str, items: list[_Item], taken: set[str]) -> str:
-    names = (wanted if i == 1 else f"{wanted} {i}" for i in count(1))
-    return next(name for name in names if not any(item.name(name) in taken for item in items))
-
-
 def _remove(viewer: ViewerModel, layers: list[Layer]) -> None:
     # napari collects all garbage for every layer that goes, a third of a second each in a process with torch in it,
     # and the window stands still meanwhile. What is frozen is passed over; one collection at the end does for all.
@@ -365,7 +282,7 @@ def _remove(viewer: ViewerModel, layers: list[Layer]) -> None:
             gc.collect()
 
 
-def _renew(layer: Layer, item: _Item, tag: dict[str, Any], place: dict[str, Any]) -> None:
+def _renew(layer: Layer, item: Item, tag: dict[str, Any], place: dict[str, Any]) -> None:
     before = layer.metadata[TAG]
     _renew_data(layer, item)
     if layer.name == before["name"]:
@@ -381,7 +298,7 @@ def _move(layer: Layer, place: dict[str, Any]) -> None:
             setattr(layer, key, value)
 
 
-def _renew_data(layer: Layer, item: _Item) -> None:
+def _renew_data(layer: Layer, item: Item) -> None:
     layer.data = item.data
     # napari keeps the old limits. So do we if the user has moved them.
     limits = item.limits
