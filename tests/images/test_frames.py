@@ -129,6 +129,26 @@ def test_a_single_image_is_no_stack(tmp_path, source):
     assert open_frames(path).shape == ()
 
 
+def test_grey_with_alpha_is_one_image(tmp_path):
+    data = images(colour=(2,))
+    path = tmp_path / "grey.tif"
+    tifffile.imwrite(path, data, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
+    assert not is_stack(path)
+    np.testing.assert_array_equal(everything(path)[()], data[..., 0])
+
+
+def test_what_a_tiff_is_its_header_tells(tmp_path, monkeypatch):
+    single, stack = tmp_path / "single.tif", tmp_path / "stack.tif"
+    tifffile.imwrite(single, images(), photometric="minisblack")
+    tifffile.imwrite(stack, images((3,)), photometric="minisblack")
+    read = []
+    for part in (tifffile.TiffFile, tifffile.TiffPage, tifffile.TiffPageSeries):
+        monkeypatch.setattr(part, "asarray", lambda *_, **__: read.append(1))
+    assert not is_stack(single)
+    assert is_stack(stack)
+    assert not read
+
+
 @pytest.mark.parametrize("what", [np.zeros((3, 8, 8)), np.zeros((3, 20, 20), complex), np.zeros((0, 20, 20)), "no.tif"])
 def test_what_cannot_be_fused_is_said_at_once(what):
     with pytest.raises(ImageError):

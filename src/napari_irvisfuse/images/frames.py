@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +14,6 @@ import numpy.typing as npt
 from napari_irvisfuse.errors import ImageError, ParameterError
 
 from .checks import as_image
-from .files import NO_BRIGHTNESS, read_image
 from .radiometric import infrared_unit
 from .scale import Scale, read_scale
 
@@ -159,7 +156,7 @@ def is_stack(source: object) -> bool:
         if path.is_dir() or path.suffix.lower() in VIDEOS:
             return True
         try:
-            return path.suffix.lower() in _TIFF and bool(_open_tiff(path).shape)
+            return _holds_pages(path)
         except ImageError:
             return False
     if isinstance(source, list | tuple):
@@ -264,11 +261,23 @@ def _open_path(path: Path, name: str) -> Frames:
         from .video import open_video
 
         return open_video(path)
-    paged = suffix in _TIFF and path.is_file()
-    frames = _open_tiff(path) if paged else from_array(as_image(path, name), name)
+    if _holds_pages(path):
+        from .tiff_files import open_tiff
+
+        frames = open_tiff(path)
+    else:  # a single image goes the way of all images, which also knows palettes and planes of colour
+        frames = from_array(as_image(path, name), name)
     scale = read_scale(path)
     frames = replace(frames, scale=scale, rate=1 / scale.interval if scale.interval else None)
     return replace(frames, unit=infrared_unit(path)) if name == "infrared" else frames
+
+
+def _holds_pages(path: Path) -> bool:
+    if path.suffix.lower() not in _TIFF or not path.is_file():
+        return False
+    from .tiff_files import tiff_axes
+
+    return bool(tiff_axes(path))
 
 
 def open_folder(folder: Path, name: str = "infrared") -> Frames:
@@ -289,41 +298,3 @@ def _in_counting_order(path: Path) -> list[tuple[int, str]]:
     import re
 
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", path.name)]
-
-
-def _open_tiff(path: Path) -> Frames:
-    """Open a TIFF, its pages read when they are asked for."""
-    import tifffile
-
-    try:
-        tiff = tifffile.TiffFile(path)
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise ImageError(f"{path} cannot be read as an image ({error}).") from error
-    try:
-        series = tiff.series[0]
-        keyframe = series.keyframe
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
-        tiff.close()
-        raise ImageError(f"{path} cannot be read as an image ({error}).") from error
-    shape, axes = tuple(series.shape), str(series.axes)
-    colour = axes.endswith("S") and shape[-1] in (3, 4)
-    leading = shape[: len(shape) - (3 if colour else 2)]
-    # a single image goes the way of all images, which also knows palettes and planes of colour
-    if prod(leading) == 1 or "S" in axes[: len(leading)] or keyframe.photometric in NO_BRIGHTNESS:
-        tiff.close()
-        return from_array(read_image(path))
-    by_page = len(series.pages) == prod(leading)
-    lock = Lock()  # one file, one place in it
-
-    def read(index: Index) -> npt.NDArray[Any]:
-        page = int(np.ravel_multi_index(index, leading))
-        try:
-            if not by_page:  # one block for all, as ImageJ writes large stacks
-                return np.asarray(tifffile.memmap(path)[index])
-            with lock:
-                return np.asarray(series.asarray(key=page))
-        except (OSError, ValueError) as error:
-            raise ImageError(f"Frame {page} of {path} cannot be read ({error}).") from error
-
-    weakref.finalize(read, tiff.close)  # when nobody can ask for a frame any more
-    return Frames(leading, shape[len(leading) :], np.dtype(series.dtype), read)
