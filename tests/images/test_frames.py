@@ -137,6 +137,24 @@ def test_grey_with_alpha_is_one_image(tmp_path):
     np.testing.assert_array_equal(everything(path)[()], data[..., 0])
 
 
+@pytest.mark.parametrize("shape", [(5,), (1,), (2, 3)])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("samples", [3, 4])
+def test_colours_in_planes_are_no_frames(tmp_path, shape, compression, samples):
+    data = images(shape, "uint16", (samples,))
+    path = tmp_path / "planes.tif"
+    options = {"photometric": "rgb", "planarconfig": "separate", "compression": compression}
+    tifffile.imwrite(path, np.moveaxis(data, -1, -3), **options)
+    np.testing.assert_array_equal(everything(path), data)
+
+
+def test_grey_frames_with_alpha_are_grey(tmp_path):
+    data = images((3,), colour=(2,))
+    path = tmp_path / "grey.tif"
+    tifffile.imwrite(path, data, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
+    np.testing.assert_array_equal(everything(path), data[..., 0])
+
+
 def test_what_a_tiff_is_its_header_tells(tmp_path, monkeypatch):
     single, stack = tmp_path / "single.tif", tmp_path / "stack.tif"
     tifffile.imwrite(single, images(), photometric="minisblack")

@@ -38,28 +38,42 @@ def open_tiff(path: Path) -> Frames:
     Raises
     ------
     ImageError
-        If it is no TIFF.
+        If it is no TIFF, or its first frame cannot be read.
     """
-    tiff = _open(path)
-    series = tiff.series[0]
-    leading, frame_shape = _split(series)
-    by_page = len(series.pages) == prod(leading)
-    lock = Lock()  # one file, one place in it
+    stack = _Stack(path)
+    first = stack.read((0,) * len(stack.axes))
+    return Frames(stack.axes, first.shape, first.dtype, stack.read)
 
-    def read(index: Index) -> npt.NDArray[Any]:
-        import tifffile
 
-        page = int(np.ravel_multi_index(index, leading))
+class _Stack:
+    """An open TIFF of many frames."""
+
+    def __init__(self, path: Path) -> None:
+        tiff = _open(path)
+        weakref.finalize(self, tiff.close)  # when nobody can ask for a frame any more
+        self._path, self._series = path, tiff.series[0]
+        self.axes, self._frame_axes = _split(self._series)
+        self._by_page = len(self._series.pages) == prod(self.axes)
+        self._lock = Lock()  # one file, one place in it
+
+    def read(self, index: Index) -> npt.NDArray[Any]:
+        """Read one frame: grey, or colour with its channels last."""
+        number = int(np.ravel_multi_index(index, self.axes))
         try:
-            if not by_page:  # one block for all, as ImageJ writes large stacks
-                return np.asarray(tifffile.memmap(path)[index])
-            with lock:
-                return np.asarray(series.asarray(key=page))
+            frame = self._stored(index, number)
         except (OSError, ValueError) as error:
-            raise ImageError(f"Frame {page} of {path} cannot be read ({error}).") from error
+            raise ImageError(f"Frame {number} of {self._path} cannot be read ({error}).") from error
+        if self._frame_axes == "SYX":  # colour in planes
+            frame = np.moveaxis(frame, 0, -1)
+        return frame[..., 0] if frame.shape[2:] == (2,) else frame  # grey with alpha
 
-    weakref.finalize(read, tiff.close)  # when nobody can ask for a frame any more
-    return Frames(leading, frame_shape, np.dtype(series.dtype), read)
+    def _stored(self, index: Index, number: int) -> npt.NDArray[Any]:
+        if not self._by_page:  # one block for all, as ImageJ writes large stacks
+            import tifffile
+
+            return np.asarray(tifffile.memmap(self._path)[index])
+        with self._lock:
+            return np.asarray(self._series.asarray(key=number))
 
 
 def _open(path: Path) -> Any:
@@ -77,8 +91,8 @@ def _open(path: Path) -> Any:
     return tiff
 
 
-def _split(series: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the axes of the stack, and those of a frame."""
-    shape = tuple(int(side) for side in series.shape)
-    split = len(shape) - (3 if str(series.axes).endswith("S") else 2)
-    return shape[:split], shape[split:]
+def _split(series: Any) -> tuple[tuple[int, ...], str]:
+    """Return the axes of the stack, and the names of those of a frame."""
+    axes = str(series.axes)
+    frame = axes[-3:] if axes.endswith(("YXS", "SYX")) else axes[-2:]
+    return tuple(int(side) for side in series.shape[: -len(frame)]), frame
