@@ -11,6 +11,7 @@ import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.errors import ImageError, ParameterError
@@ -153,6 +154,45 @@ def test_grey_frames_with_alpha_are_grey(tmp_path):
     path = tmp_path / "grey.tif"
     tifffile.imwrite(path, data, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
     np.testing.assert_array_equal(everything(path), data[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("data", "top", "options"),
+    [
+        (images((3,)) > 99, True, {}),
+        (images((3,)), 255, {}),
+        (images((3,), "uint16") >> 4, 4095, {"bitspersample": 12}),
+        (images((3,), ">u2"), 65535, {"byteorder": ">", "compression": "zlib"}),
+    ],
+)
+def test_negatives_are_turned_round(tmp_path, data, top, options):
+    path = tmp_path / "negative.tif"
+    tifffile.imwrite(path, data, photometric="miniswhite", **options)
+    assert is_stack(path)
+    np.testing.assert_array_equal(everything(path), top ^ data)
+
+
+def test_each_frame_of_a_palette_has_its_own_colours(tmp_path):
+    pages, path = [], tmp_path / "palette.tif"
+    for t, frame in enumerate(images((3,))):
+        page = Image.fromarray(frame)
+        page.putpalette(np.random.default_rng(t).integers(0, 256, 768).tolist())
+        pages.append(page)
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    np.testing.assert_array_equal(everything(path), [np.asarray(page.convert("RGB")) for page in pages])
+
+
+@pytest.mark.parametrize(
+    ("data", "photometric", "words"),
+    [
+        (images((3,), colour=(4,)), "separated", "CMYK or CIELAB: save it as grey or RGB"),
+        (images((3,), "float32"), "miniswhite", r"stack.tif says that white is 0 and holds float32"),
+    ],
+)
+def test_stacks_in_colours_that_cannot_be_read_are_said(tmp_path, data, photometric, words):
+    tifffile.imwrite(tmp_path / "stack.tif", data, photometric=photometric)
+    with pytest.raises(ImageError, match=words):
+        open_frames(tmp_path / "stack.tif")
 
 
 def test_what_a_tiff_is_its_header_tells(tmp_path, monkeypatch):

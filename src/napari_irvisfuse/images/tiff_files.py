@@ -17,6 +17,9 @@ from .frames import Frames, Index
 
 __all__ = ["open_tiff", "tiff_axes"]
 
+# photometric interpretations: numbers of the format
+_WHITE_IS_0, _PALETTE, _CMYK, _CIELAB = 0, 3, 5, 8
+
 
 def tiff_axes(path: Path) -> tuple[int, ...]:
     """Return the axes of a TIFF before those of the image, ``()`` for a single one; only the header is read.
@@ -53,6 +56,8 @@ class _Stack:
         weakref.finalize(self, tiff.close)  # when nobody can ask for a frame any more
         self._path, self._series = path, tiff.series[0]
         self.axes, self._frame_axes = _split(self._series)
+        self._page = self._series.keyframe
+        _check_colours(self._page, path)
         self._by_page = len(self._series.pages) == prod(self.axes)
         self._lock = Lock()  # one file, one place in it
 
@@ -60,12 +65,9 @@ class _Stack:
         """Read one frame: grey, or colour with its channels last."""
         number = int(np.ravel_multi_index(index, self.axes))
         try:
-            frame = self._stored(index, number)
+            return self._as_image(self._stored(index, number), number)
         except (OSError, ValueError) as error:
             raise ImageError(f"Frame {number} of {self._path} cannot be read ({error}).") from error
-        if self._frame_axes == "SYX":  # colour in planes
-            frame = np.moveaxis(frame, 0, -1)
-        return frame[..., 0] if frame.shape[2:] == (2,) else frame  # grey with alpha
 
     def _stored(self, index: Index, number: int) -> npt.NDArray[Any]:
         if not self._by_page:  # one block for all, as ImageJ writes large stacks
@@ -74,6 +76,18 @@ class _Stack:
             return np.asarray(tifffile.memmap(self._path)[index])
         with self._lock:
             return np.asarray(self._series.asarray(key=number))
+
+    def _as_image(self, frame: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
+        if self._frame_axes == "SYX":  # colour in planes
+            frame = np.moveaxis(frame, 0, -1)
+        if frame.shape[2:] == (2,):  # grey with alpha
+            frame = frame[..., 0]
+        if self._page.photometric == _WHITE_IS_0:
+            return frame ^ frame.dtype.type(2**self._page.bitspersample - 1)
+        if self._page.photometric == _PALETTE:
+            colours = self._series.pages[number].aspage().colormap >> 8  # pages may have one each
+            return np.moveaxis(colours.astype(np.uint8)[:, frame], 0, -1)
+        return frame
 
 
 def _open(path: Path) -> Any:
@@ -96,3 +110,13 @@ def _split(series: Any) -> tuple[tuple[int, ...], str]:
     axes = str(series.axes)
     frame = axes[-3:] if axes.endswith(("YXS", "SYX")) else axes[-2:]
     return tuple(int(side) for side in series.shape[: -len(frame)]), frame
+
+
+def _check_colours(page: Any, path: Path) -> None:
+    if page.photometric in (_CMYK, _CIELAB):
+        raise ImageError(f"{path} is a stack in CMYK or CIELAB: save it as grey or RGB.")
+    if page.photometric == _WHITE_IS_0 and page.dtype.kind not in "ub":
+        raise ImageError(
+            f"{path} says that white is 0 and holds {page.dtype} numbers, of which none is black:"
+            " save it with black as 0 (BlackIsZero)."
+        )
