@@ -138,6 +138,29 @@ def test_grey_with_alpha_is_one_image(tmp_path):
     np.testing.assert_array_equal(everything(path)[()], data[..., 0])
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("options", [{"tile": (16, 16, 16)}, {}])
+@pytest.mark.parametrize("shape", [(17,), (2, 17)])
+def test_volumes_in_a_page(tmp_path, compression, options, shape):
+    data, path = images(shape), tmp_path / "volume.tif"
+    options |= {"volumetric": True, "photometric": "minisblack", "compression": compression}
+    tifffile.imwrite(path, data, **options)
+    np.testing.assert_array_equal(everything(path), data)
+    with tifffile.TiffFile(path) as tiff:
+        assert len(tiff.pages) == np.prod(shape) // 17
+
+
+def test_stacks_in_one_piece_are_only_looked_at(tmp_path, monkeypatch):
+    data, path = images((5,)), tmp_path / "large.tif"
+    tifffile.imwrite(path, data, photometric="minisblack", truncate=True)
+    modes, mapped = [], tifffile.memmap
+    monkeypatch.setattr(tifffile, "memmap", lambda *_, **how: modes.append(how.get("mode")) or mapped(*_, **how))
+    frames = open_frames(path)
+    frames[0,][:] = 0
+    np.testing.assert_array_equal(everything(path), data)
+    assert set(modes) == {"r"}  # files that may not be written are read too
+
+
 @pytest.mark.parametrize("shape", [(5,), (1,), (2, 3)])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("samples", [3, 4])

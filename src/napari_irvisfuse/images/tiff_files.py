@@ -49,7 +49,7 @@ def open_tiff(path: Path) -> Frames:
 
 
 class _Stack:
-    """An open TIFF of many frames."""
+    """An open TIFF of many frames: as a rule one a page, but a page may hold a block of them."""
 
     def __init__(self, path: Path) -> None:
         tiff = _open(path)
@@ -58,26 +58,32 @@ class _Stack:
         self.axes, self._frame_axes = _split(self._series)
         self._page = self._series.keyframe
         _check_colours(self._page, path)
-        self._by_page = len(self._series.pages) == prod(self.axes)
+        self._depth = prod(self.axes) // len(self._series.pages)
+        self._blocks = _mapped(path) if self._depth > 1 else None
+        self._block: tuple[int, npt.NDArray[Any]] | None = None  # the last one that was read, where none is mapped
         self._lock = Lock()  # one file, one place in it
 
     def read(self, index: Index) -> npt.NDArray[Any]:
         """Read one frame: grey, or colour with its channels last."""
         number = int(np.ravel_multi_index(index, self.axes))
         try:
-            return self._as_image(self._stored(index, number), number)
+            return self._as_image(self._stored(index, number), number // self._depth)
         except (OSError, ValueError) as error:
             raise ImageError(f"Frame {number} of {self._path} cannot be read ({error}).") from error
 
     def _stored(self, index: Index, number: int) -> npt.NDArray[Any]:
-        if not self._by_page:  # one block for all, as ImageJ writes large stacks
-            import tifffile
-
-            return np.asarray(tifffile.memmap(self._path)[index])
+        if self._blocks is not None:
+            return np.array(self._blocks[index])
+        page, place = divmod(number, self._depth)
         with self._lock:
-            return np.asarray(self._series.asarray(key=number))
+            if self._depth == 1:
+                return np.asarray(self._series.asarray(key=page))
+            if self._block is None or self._block[0] != page:
+                frame_shape = self._series.shape[len(self.axes) :]
+                self._block = page, self._series.asarray(key=page).reshape(self._depth, *frame_shape)
+            return np.array(self._block[1][place])
 
-    def _as_image(self, frame: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
+    def _as_image(self, frame: npt.NDArray[Any], page: int) -> npt.NDArray[Any]:
         if self._frame_axes == "SYX":  # colour in planes
             frame = np.moveaxis(frame, 0, -1)
         if frame.shape[2:] == (2,):  # grey with alpha
@@ -85,7 +91,7 @@ class _Stack:
         if self._page.photometric == _WHITE_IS_0:
             return frame ^ frame.dtype.type(2**self._page.bitspersample - 1)
         if self._page.photometric == _PALETTE:
-            colours = self._series.pages[number].aspage().colormap >> 8  # pages may have one each
+            colours = self._series.pages[page].aspage().colormap >> 8  # pages may have one each
             return np.moveaxis(colours.astype(np.uint8)[:, frame], 0, -1)
         return frame
 
@@ -103,6 +109,16 @@ def _open(path: Path) -> Any:
         tiff.close()
         raise ImageError(f"{path} cannot be read as an image ({error}).") from error
     return tiff
+
+
+def _mapped(path: Path) -> Any:
+    """Map what is stored in one piece, as ImageJ writes large stacks; None if it is not, or compressed."""
+    import tifffile
+
+    try:
+        return tifffile.memmap(path, mode="r")
+    except ValueError:
+        return None
 
 
 def _split(series: Any) -> tuple[tuple[int, ...], str]:
