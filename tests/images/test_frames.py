@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 
 import imagecodecs  # noqa: F401 – tifffile's compressions
 import numpy as np
@@ -72,6 +73,25 @@ def test_lists_of_images_and_of_files(tmp_path):
         everything([data[0], data[1, :-1]])
 
 
+def test_files_that_are_unlike_the_others_are_named(tmp_path):
+    a, b = (nif.write_image(tmp_path / f"{letter}.png", images()) for letter in "ab")
+    nif.write_image(b, images(dtype="uint16"), overwrite=True)
+    words = re.escape(f"{b} of the infrared stack has shape (18, 21) and type uint16, {a} (18, 21) and uint8")
+    for source in (tmp_path, [str(a), str(b)]):
+        with pytest.raises(ImageError, match=words):
+            everything(source)
+    tifffile.imwrite(tmp_path / "b.tif", images(dtype="uint16").astype("int32"))
+    with pytest.raises(
+        ImageError, match=rf"^{re.escape(str(tmp_path / 'b.tif'))}: The infrared image has data type int32"
+    ):
+        open_frames([tmp_path / "b.tif", a])
+    b.write_bytes(b"no image")
+    with pytest.raises(ImageError, match=rf"^{re.escape(str(b))} cannot be read as an image"):
+        everything([a, b])
+    with pytest.raises(ImageError, match=r"^Frame 0: .* 3×3 pixels"):
+        open_frames([np.zeros((3, 3))])
+
+
 def test_folders_count_like_people(tmp_path):
     data = images((12,))
     for t, frame in enumerate(data):
@@ -121,6 +141,30 @@ def test_pages_are_read_when_asked_for_and_the_file_is_let_go(tmp_path):
     (tmp_path / "broken.tif").write_bytes(path.read_bytes()[:100])
     with pytest.raises(ImageError, match="cannot be read"):
         open_frames(tmp_path / "broken.tif")
+
+
+def test_damaged_pages_are_said_with_their_file(tmp_path):
+    path, data = tmp_path / "stack.tif", images((3,))
+    tifffile.imwrite(path, data, photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[1].dataoffsets[0]
+    stored = bytearray(path.read_bytes())
+    stored[place : place + 100] = bytes(100)
+    path.write_bytes(stored)
+    frames = open_frames(path)
+    np.testing.assert_array_equal(frames[2,], data[2])
+    with pytest.raises(ImageError, match=rf"Frame 1 of {re.escape(str(path))} cannot be read"):
+        frames[1,]
+
+
+def test_missing_pages_are_said_with_their_file(tmp_path):
+    path, announced = tmp_path / "stack.tif", f'{{"shape": [4, {HEIGHT}, {WIDTH}], "axes": "QYX"}}'
+    with tifffile.TiffWriter(path) as tiff:
+        for description in (announced, None):
+            tiff.write(images(), description=description, metadata=None, compression="zlib")
+    frames = open_frames(path)
+    with pytest.raises(ImageError, match=rf"Frame 2 of {re.escape(str(path))} cannot be read"):
+        frames[2,]
 
 
 @pytest.mark.parametrize("source", ["single.tif", "single.png"])

@@ -194,6 +194,19 @@ def test_stacks_of_other_programs_have_a_scale_too(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "b.zarr"), data)
 
 
+@pytest.mark.parametrize("shape", [(4,), (2, 1, 2, 1)])  # of an OME-Zarr, of a plain array
+def test_a_damaged_chunk_is_said_with_its_file(tmp_path, shape):
+    pytest.importorskip("zarr")
+    path = write(tmp_path / "a.zarr", images(shape), len(shape))
+    for chunk in path.rglob("c/*/**/0"):
+        if chunk.is_file():
+            chunk.write_bytes(b"no chunk")
+    frames = open_frames(path)
+    first = (0,) * len(shape)
+    with pytest.raises(ImageError, match=rf"Frame {', '.join('0' * len(shape))} of .*a\.zarr cannot be read"):
+        frames[first]
+
+
 ORDER = {"time": 0, "channel": 1, None: 1, "space": 2}
 
 

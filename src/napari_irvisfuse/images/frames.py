@@ -232,21 +232,38 @@ def _from_tensor(tensor: Any) -> npt.NDArray[Any]:
 
 
 def _from_list(source: Sequence[Any], name: str) -> Frames:
-    first = as_image(source[0], name)
+    first = _item(source, 0, name)
     names = tuple(Path(item).name for item in source if isinstance(item, str | Path))
 
     def read(index: Index) -> npt.NDArray[Any]:
-        image = first if index == (0,) else as_image(source[index[0]], name)
+        number = index[0]
+        image = first if number == 0 else _item(source, number, name)
         if image.shape != first.shape or image.dtype != first.dtype:
             raise ImageError(
-                f"Frame {index[0]} of the {name} stack has shape {image.shape} and type {image.dtype}, the first one"
-                f" {first.shape} and {first.dtype}: all frames of a stack have to be alike."
+                f"{_called(source, number)} of the {name} stack has shape {image.shape} and type {image.dtype},"
+                f" {_called(source, 0)} {first.shape} and {first.dtype}: all frames of a stack have to be alike."
             )
         return image
 
     unit = infrared_unit(source[0]) if names and name == "infrared" else ""
     whole = len(names) == len(source)
     return Frames((len(source),), first.shape, first.dtype, read, names=names if whole else (), unit=unit)
+
+
+def _item(source: Sequence[Any], number: int, name: str) -> npt.NDArray[Any]:
+    try:
+        return as_image(source[number], name)
+    except ImageError as error:
+        called = _called(source, number)
+        if called in str(error):
+            raise
+        raise ImageError(f"{called}: {error}") from error
+
+
+def _called(source: Sequence[Any], number: int) -> str:
+    """Return what an error calls an image of a list: its file, if it is one."""
+    item = source[number]
+    return str(Path(item).expanduser()) if isinstance(item, str | Path) else f"Frame {number}"
 
 
 def _open_path(path: Path, name: str) -> Frames:

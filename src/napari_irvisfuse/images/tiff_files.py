@@ -68,7 +68,7 @@ class _Stack:
         number = int(np.ravel_multi_index(index, self.axes))
         try:
             return self._as_image(self._stored(index, number), number // self._depth)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # every codec has its own exceptions
             raise ImageError(f"Frame {number} of {self._path} cannot be read ({error}).") from error
 
     def _stored(self, index: Index, number: int) -> npt.NDArray[Any]:
@@ -99,14 +99,13 @@ class _Stack:
 def _open(path: Path) -> Any:
     import tifffile
 
+    tiff = None
     try:
         tiff = tifffile.TiffFile(path)
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise ImageError(f"{path} cannot be read as an image ({error}).") from error
-    try:
         _ = tiff.series[0].keyframe
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
-        tiff.close()
+    except Exception as error:  # whatever damaged bytes lead to
+        if tiff is not None:
+            tiff.close()
         raise ImageError(f"{path} cannot be read as an image ({error}).") from error
     return tiff
 

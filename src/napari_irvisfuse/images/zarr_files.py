@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -54,7 +55,8 @@ def open_zarr(path: Path) -> Frames:
     try:
         node = zarr.open(str(path), mode="r")
         if hasattr(node, "shape"):
-            return from_array(node)
+            plain = from_array(node)
+            return replace(plain, read=_naming(path, plain.read))
         attributes = dict(node.attrs)
         image = attributes.get("ome", attributes)["multiscales"][0]
         dataset, axes = image["datasets"][0], image["axes"]
@@ -75,7 +77,19 @@ def open_zarr(path: Path) -> Frames:
             return np.moveaxis(np.asarray(node[place]), 0, -1)
 
         frames = Frames(tuple(leading), (height, width, node.shape[channel]), np.dtype(node.dtype), read)
+    frames = replace(frames, read=_naming(path, frames.read))
     return replace(frames, scale=scale, rate=1 / scale.interval if scale.interval else None)
+
+
+def _naming(path: Path, read: Callable[[Index], npt.NDArray[Any]]) -> Callable[[Index], npt.NDArray[Any]]:
+    def named(index: Index) -> npt.NDArray[Any]:
+        try:
+            return read(index)
+        except Exception as error:  # of stores and codecs, as above
+            where = ", ".join(str(place) for place in index)
+            raise ImageError(f"Frame {where} of {path} cannot be read ({error}).") from error
+
+    return named
 
 
 class ZarrWriter:
