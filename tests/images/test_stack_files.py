@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_irvisfuse.errors import Cancelled, FusionError, ImageError, OutputError
+from napari_irvisfuse.errors import Cancelled, DownloadError, FusionError, ImageError, OutputError
 from napari_irvisfuse.images import stack_files, video, zarr_files
 from napari_irvisfuse.images.frames import open_frames
 from napari_irvisfuse.images.ranges import Window
@@ -109,6 +109,32 @@ def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(stack_files, "write_image", full)
     with pytest.raises(OutputError, match=r"cannot be written \(No space left"):
         write(tmp_path / "a", images())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.zarr", "a.mp4", "a"])
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file", "visible.png"), DownloadError("no network")])
+def test_errors_of_others_are_not_the_outputs(tmp_path, name, error):
+    pytest.importorskip({".zarr": "zarr", ".mp4": "av"}.get(Path(name).suffix, "numpy"))
+    writer = open_writer(tmp_path / name, (4,), (HEIGHT, WIDTH), np.dtype("uint8"))
+    with pytest.raises(type(error)) as caught, writer:
+        raise error
+    assert caught.value is error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.zarr", "a.mp4", "a"])
+@pytest.mark.parametrize(("count", "came"), [(0, "only 0"), (3, "only 3"), (5, "more")])
+def test_a_stack_has_the_frames_that_were_announced(tmp_path, name, count, came):
+    pytest.importorskip({".zarr": "zarr", ".mp4": "av"}.get(Path(name).suffix, "numpy"))
+
+    def fill() -> None:
+        with open_writer(tmp_path / name, (2, 2), (HEIGHT, WIDTH), np.dtype("uint8")) as writer:
+            for frame in images((5,))[:count]:
+                writer.add(frame)
+
+    with pytest.raises(OutputError, match=f"4 frames were announced, and {came} came"):
+        fill()
     assert not list(tmp_path.iterdir())
 
 

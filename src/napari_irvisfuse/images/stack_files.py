@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -117,19 +118,58 @@ def open_writer(
     """
     path = check_stack_output(path, overwrite=overwrite)
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
+    scale = replace(scale or Scale(), interval=1 / rate if rate else None)
     try:
-        scale = replace(scale or Scale(), interval=1 / rate if rate else None)
-        with _writer(temporary, path.stem, shape, frame_shape, dtype, scale, window, names) as writer:
-            yield writer
-        temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{path} cannot be written ({error.strerror or error}).") from error
+        with _saying(path):
+            writer = _writer(temporary, path.stem, shape, frame_shape, dtype, scale, window, names)
+        with _Announced(path, prod(shape), writer) as announced:
+            yield announced
+        with _saying(path):
+            temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def _saying(path: Path) -> Iterator[None]:
+    """Say in a sentence what the system refuses."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror or error}).") from error
+
+
+class _Announced:
+    """Hands on as many frames as were announced; what goes wrong between them is not the writer's fault."""
+
+    def __init__(self, path: Path, count: int, writer: StackWriter) -> None:
+        self._path, self._count, self._writer = path, count, writer
+        self._written = 0
+
+    def __enter__(self) -> Self:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        short = kind is None and self._written < self._count
+        with _saying(self._path):
+            self._writer.__exit__(OutputError if short else kind, error, trace)
+        if short:
+            self._refuse(f"only {self._written}")
+
+    def add(self, frame: npt.NDArray[Any]) -> None:
+        if self._written == self._count:
+            self._refuse("more")
+        with _saying(self._path):
+            self._writer.add(frame)
+        self._written += 1
+
+    def _refuse(self, came: str) -> None:
+        raise OutputError(f"{self._path} is not written: {self._count} frames were announced, and {came} came.")
 
 
 def _writer(
