@@ -314,6 +314,15 @@ def test_films_in_every_container(tmp_path):
         assert open_frames(write(tmp_path / f"f{suffix}", images((7,)))).shape == (7,)
 
 
+@pytest.mark.parametrize("rate", [1 / 3600, 0.0004, 1 / 3, 0.7, 12.5, 30000 / 1001, 240.0])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_films_keep_their_rate(tmp_path, suffix, rate):
+    pytest.importorskip("av")
+    frames = open_frames(write(tmp_path / f"f{suffix}", images((5,)), rate=rate))
+    assert frames.rate == pytest.approx(rate, rel=2e-3)
+    assert len(frames) == 5
+
+
 def test_a_grey_film_of_many_bits_keeps_them(tmp_path):
     av = pytest.importorskip("av")
     data = images((3,), "uint16")

@@ -149,7 +149,7 @@ class VideoWriter:
         self._pad = ((0, height % 2), (0, width % 2))
         # whatever the temporary file is called, the container goes by the name's ending
         self._container = av.open(str(path), "w")
-        self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+        self._stream = self._container.add_stream("libx264", rate=_fraction(rate))
         self._stream.height, self._stream.width = height + height % 2, width + width % 2
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"crf": _QUALITY}
@@ -182,6 +182,11 @@ class VideoWriter:
             self._container.mux(self._stream.encode(picture))
         except self._av.FFmpegError as error:
             raise OutputError(f"The film cannot be written ({_first_line(error)}).") from error
+
+
+def _fraction(rate: float) -> Fraction:
+    """Return a rate as films have them, such as 30000/1001; of slow ones, the time between two frames is so."""
+    return Fraction(rate).limit_denominator(1001) if rate >= 1 else 1 / Fraction(1 / rate).limit_denominator(1001)
 
 
 def _first_line(error: BaseException) -> str:
