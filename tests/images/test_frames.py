@@ -322,6 +322,17 @@ def test_no_frames_in_words(text):
         parse_frames(text)
 
 
+@pytest.mark.parametrize("frames", [3, 1.5, [1.7], ["1"], "ab", slice("a"), slice(None, None, 0)])
+def test_frames_are_whole_numbers(frames):
+    with pytest.raises(ParameterError, match="a slice or a list of whole numbers; got"):
+        open_frames(images((4,))).select(frames)
+
+
+def test_frames_are_chosen_by_numbers_of_any_kind():
+    chosen = open_frames(images((4,))).select(np.array([3, 0], np.uint8))
+    np.testing.assert_array_equal(chosen[0,], images((4,))[3])
+
+
 @settings(max_examples=60)
 @given(
     st.sampled_from(["bool", "uint8", "uint16", "float32"]),

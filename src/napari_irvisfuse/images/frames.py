@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -101,7 +102,12 @@ class Frames:
         if not self.shape:
             return self
         count = self.shape[0]
-        chosen = list(range(count))[frames] if isinstance(frames, slice) else [int(frame) for frame in frames]
+        try:
+            chosen = (
+                list(range(count))[frames] if isinstance(frames, slice) else [operator.index(frame) for frame in frames]
+            )
+        except (TypeError, ValueError):
+            raise ParameterError(f"Frames are a slice or a list of whole numbers; got {frames!r}.") from None
         wrong = [frame for frame in chosen if not -count <= frame < count]
         if wrong or not chosen:
             what = f"no frame {wrong[0]}" if wrong else "none of these frames"
