@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+from pathlib import Path
 
 import imagecodecs  # noqa: F401 – tifffile's compressions
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 
 import napari_irvisfuse as nif
 from napari_irvisfuse.errors import ImageError, ParameterError
+from napari_irvisfuse.evaluation.files import list_images
 from napari_irvisfuse.images.frames import common_shape, is_stack, open_frames, parse_frames
 from napari_irvisfuse.images.ranges import resolve_window, shared_window
 
@@ -71,6 +73,23 @@ def test_lists_of_images_and_of_files(tmp_path):
     np.testing.assert_array_equal(everything(files), data)
     with pytest.raises(ImageError, match=r"Frame 1 .* all frames of a stack have to be alike"):
         everything([data[0], data[1, :-1]])
+
+
+def test_folders_have_the_images_and_the_order_that_data_sets_have(tmp_path):
+    names = ["1².png", "2.png", "A10.pgm", "a11.PNG", "b.gif"]  # ² is a digit, but no number
+    for name in names:
+        Image.fromarray(images()).save(tmp_path / name)
+    assert open_frames(tmp_path).names == tuple(names)
+    assert {path.name for path in list_images(tmp_path)} == set(names)
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(ImageError, match=r"The folder .* cannot be read \(Permission denied\)"):
+        open_frames(tmp_path)
 
 
 def test_files_that_are_unlike_the_others_are_named(tmp_path):

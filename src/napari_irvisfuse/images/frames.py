@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_irvisfuse.errors import ImageError, ParameterError
 
 from .checks import as_image
+from .listing import IMAGES, natural
 from .radiometric import infrared_unit
 from .scale import Scale, read_scale
 
@@ -22,7 +23,6 @@ __all__ = ["Frames", "Index", "common_shape", "is_stack", "open_frames", "parse_
 
 Index: TypeAlias = tuple[int, ...]
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
-IMAGES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 _TIFF = (".tif", ".tiff")
 
 
@@ -309,15 +309,12 @@ def open_folder(folder: Path, name: str = "infrared") -> Frames:
     Raises
     ------
     ImageError
-        If it holds none.
+        If it holds none, or cannot be read.
     """
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith(".")]
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith(".")]
+    except OSError as error:
+        raise ImageError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
     if not files:
         raise ImageError(f"The folder {folder} holds no images (PNG, TIFF, JPEG …).")
-    return _from_list(sorted(files, key=_in_counting_order), name)
-
-
-def _in_counting_order(path: Path) -> list[tuple[int, str]]:
-    import re
-
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", path.name)]
+    return _from_list(sorted(files, key=lambda path: natural(path.name)), name)
