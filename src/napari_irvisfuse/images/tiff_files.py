@@ -67,7 +67,8 @@ class _Stack:
         """Read one frame: grey, or colour with its channels last."""
         number = int(np.ravel_multi_index(index, self.axes))
         try:
-            return self._as_image(self._stored(index, number), number // self._depth)
+            with self._lock:
+                return self._as_image(self._stored(index, number), number // self._depth)
         except Exception as error:  # every codec has its own exceptions
             raise ImageError(f"Frame {number} of {self._path} cannot be read ({error}).") from error
 
@@ -75,13 +76,12 @@ class _Stack:
         if self._blocks is not None:
             return np.array(self._blocks[index])
         page, place = divmod(number, self._depth)
-        with self._lock:
-            if self._depth == 1:
-                return np.asarray(self._series.asarray(key=page))
-            if self._block is None or self._block[0] != page:
-                frame_shape = self._series.shape[len(self.axes) :]
-                self._block = page, self._series.asarray(key=page).reshape(self._depth, *frame_shape)
-            return np.array(self._block[1][place])
+        if self._depth == 1:
+            return np.asarray(self._series.asarray(key=page))
+        if self._block is None or self._block[0] != page:
+            frame_shape = self._series.shape[len(self.axes) :]
+            self._block = page, self._series.asarray(key=page).reshape(self._depth, *frame_shape)
+        return np.array(self._block[1][place])
 
     def _as_image(self, frame: npt.NDArray[Any], page: int) -> npt.NDArray[Any]:
         if self._frame_axes == "SYX":  # colour in planes
@@ -89,10 +89,11 @@ class _Stack:
         if frame.shape[2:] == (2,):  # grey with alpha
             frame = frame[..., 0]
         if self._page.photometric == _WHITE_IS_0:
-            return frame ^ frame.dtype.type(2**self._page.bitspersample - 1)
+            top: np.generic = frame.dtype.type(2**self._page.bitspersample - 1)
+            return np.asarray(frame ^ top)
         if self._page.photometric == _PALETTE:
             colours = self._series.pages[page].aspage().colormap >> 8  # pages may have one each
-            return np.moveaxis(colours.astype(np.uint8)[:, frame], 0, -1)
+            return np.moveaxis(np.asarray(colours, np.uint8)[:, frame], 0, -1)
         return frame
 
 
