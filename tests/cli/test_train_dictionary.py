@@ -59,7 +59,7 @@ def test_quiet_says_only_what_was_left_out():
 def test_convolutional():
     args = ("--kind", "convolutional", "--atoms", "2", "--steps", "1")
     result = run("--images", "vis", "-o", "own.safetensors", *args)
-    assert result.stdout.startswith("own.safetensors: 2×8×8 from 1 images, ")
+    assert result.stdout.startswith("own.safetensors: 2×8×8 from 1 image, ")
     assert read_dictionary(Path("own.safetensors")).shape == (2, 8, 8)
 
 
