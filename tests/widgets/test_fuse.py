@@ -130,6 +130,7 @@ def make(qtbot):
     for reference in made:
         if (widget := reference()) is not None:
             widget.cancel()
+            widget._save_timer.stop()  # would write into the next test's settings
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=10_000)
 
 

@@ -147,7 +147,7 @@ def viewer():
 
 @pytest.fixture
 def make(qtbot, monkeypatch):
-    values = {"default_method": "average", "device": "cpu", "maps": "everything", "remember_settings": True}
+    values = {"default_method": "average", "device": "cpu", "maps": "everything", "remember_settings": False}
     monkeypatch.setattr(preferences, "preference", values.__getitem__)
     made = []
 

@@ -144,6 +144,7 @@ def make(qtbot):
     for reference in made:
         if (widget := reference()) is not None:
             widget.cancel()
+            widget._save_timer.stop()  # would write into the next test's settings
     qtbot.waitUntil(no_thread, timeout=10_000)
 
 
