@@ -205,6 +205,26 @@ def thermal_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     viewer.close()
 
 
+def conditions_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
+    """Take the picture of a radiometric JPEG under other conditions than its camera was set to."""
+    from napari_irvisfuse._widgets.readers import layers_of
+    from napari_irvisfuse._widgets.thermal import ThermalWidget
+
+    viewer = napari.Viewer(title="napari-irvisfuse")
+    viewer.window.resize(*size)
+    for item in layers_of(thermal_camera(), "street"):
+        viewer._add_layer_from_data(*item)
+    viewer.layers["street infrared"].colorbar.visible = True
+    widget = ThermalWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Thermal", area="right")
+    widget.view.form.control("emissivity").value = 0.8
+    widget.view.form.control("distance").value = 25
+    wait_until(lambda: not widget.running)
+    viewer.reset_view()
+    take(viewer, folder / f"{prefix}conditions.png")
+    viewer.close()
+
+
 def colour_picture(folder: Path, size: tuple[int, int], prefix: str) -> None:
     """Take the picture of the colour rules, side by side."""
     from napari_irvisfuse import fuse
@@ -354,6 +374,7 @@ def main() -> None:
     warning_picture(arguments.folder, (width, height), arguments.prefix)
     grids_picture(arguments.folder, (width, height), arguments.prefix)
     thermal_picture(arguments.folder, (width, height), arguments.prefix)
+    conditions_picture(arguments.folder, (width, height), arguments.prefix)
     colour_picture(arguments.folder, (width, height), arguments.prefix)
     stack_picture(arguments.folder, (width, height), arguments.prefix)
     regions_picture(arguments.folder, (width, height), arguments.prefix)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
+from napari_irvisfuse.errors import ImageError, ParameterError
 from napari_irvisfuse.images.radiometric import RadiometricImage, is_radiometric, read_radiometric
+
+from .thermal_layers import limits_of, metadata_of
 
 __all__ = ["layers_of", "radiometric_reader"]
 
@@ -30,7 +30,18 @@ def radiometric_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[st
 
 
 def _read(path: str | Sequence[str]) -> list[LayerData]:
-    return [layer for item in _paths(path) for layer in layers_of(read_radiometric(item), Path(item).stem)]
+    return [layer for item in _paths(path) for layer in _read_one(item)]
+
+
+def _read_one(path: str) -> list[LayerData]:
+    image = read_radiometric(path)
+    try:
+        return layers_of(image, Path(path).stem)
+    except ParameterError as error:
+        raise ImageError(
+            f"{path}, as its camera was set: {error} Put it right with irvisfuse thermal,"
+            " or nif.read_radiometric(path).celsius(…)."
+        ) from error
 
 
 def _paths(path: str | Sequence[str]) -> list[str]:
@@ -46,16 +57,19 @@ def layers_of(image: RadiometricImage, name: str) -> list[LayerData]:
         What the camera wrote.
     name
         With which the layers' names begin.
+
+    Raises
+    ------
+    ParameterError
+        If what was set in the camera cannot be.
     """
     celsius = image.celsius()
-    finite = celsius[np.isfinite(celsius)]
-    limits = np.percentile(finite, (0.1, 99.9)) if finite.size else np.zeros(2)
     options: dict[str, Any] = {
         "name": f"{name} infrared",
         "rgb": False,
         "colormap": "inferno",
-        "contrast_limits": (float(limits[0]), float(max(limits[1], limits[0] + 0.1))),
-        "metadata": {"unit": "°C", "camera": image.camera, "conditions": asdict(image.conditions)},
+        "contrast_limits": limits_of(celsius),
+        "metadata": metadata_of(image),
     }
     if image.visible is None:
         return [(celsius, options, "image")]
