@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,19 @@ def test_only_the_last_of_several_edits_is_computed(widget, viewer, qtbot, monke
     finished(qtbot, widget)
     assert len(asked) == 1
     check_truth(viewer.layers["a infrared"], emissivity=0.7)
+
+
+def test_the_image_follows_while_a_slider_is_dragged(widget, viewer, qtbot):
+    infrared, updates, values = viewer.layers["a infrared"], [], count()
+    infrared.events.data.connect(lambda event: updates.append(event))
+
+    def dragged_on() -> bool:
+        edit(widget, emissivity=next(values) % 50 / 100 + 0.4)
+        return len(updates) > 2
+
+    qtbot.waitUntil(dragged_on, timeout=20_000)
+    finished(qtbot, widget)
+    check_truth(infrared, emissivity=widget.view.form.conditions.emissivity)
 
 
 def test_an_edit_overtakes_the_job_before(widget, viewer, qtbot, monkeypatch):

@@ -30,10 +30,10 @@ __all__ = ["ThermalView", "ThermalWidget"]
 
 _log = logging.getLogger(__name__)
 _NAME = "thermal"
-_FOLLOW_MS = 50
+_FOLLOW_MS = 50  # all edits in so long are one
 _HINT = (
-    "Select a layer in °C of a radiometric JPEG that was opened by Infrared + visible fusion: here is what else reached"
-    " the sensor, and its temperatures follow what you change."
+    "Select a layer in °C that this plugin opened from a radiometric JPEG: its emissivity, distance and so on are shown"
+    " here, and its temperatures follow what you change."
 )
 
 
@@ -119,7 +119,7 @@ class ThermalWidget(DockedWidget):
         layer, image, conditions = self._layer, image_of(self._layer), self.view.form.conditions
         if layer is None or image is None:
             return
-        self._trouble = self._said = ""
+        self._trouble = ""  # what was said stays until there is something new: hidden and shown it would flicker
         self._wanted.pop(layer, None)
         try:
             thermal_jobs.check(image, conditions)
@@ -127,7 +127,8 @@ class ThermalWidget(DockedWidget):
             self._trouble = str(error)
         else:
             self._wanted[layer] = conditions
-        self._timer.start()  # also if there is nothing: what is under way is wanted no more
+        if not self._timer.isActive():  # while a slider is dragged the image follows, and does not wait for its end
+            self._timer.start()  # also if nothing is wanted now: what is under way is not either
         self._refresh()
 
     def _compute(self) -> None:

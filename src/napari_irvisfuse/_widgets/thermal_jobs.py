@@ -70,13 +70,22 @@ def _compute(request: Request, progress: Progress, cancelled: Cancel) -> Tempera
     celsius = np.empty(image.counts.shape, np.float32)
     rows = max(1, _BAND // max(1, celsius.shape[1]))
     for top in range(0, len(celsius), rows):
-        if cancelled():
-            raise Cancelled
+        _stop_if(cancelled)
         if top:  # most images are done before this could be read
             progress(top, len(celsius), "Computing temperatures")
         band = slice(top, top + rows)
         celsius[band] = temperatures_of(image.counts[band], image.planck, image.atmosphere, request.conditions)
-    return Temperatures(request, celsius, limits_of(request.shown), limits_of(celsius), _in_words(celsius))
+    limits = []
+    for shown in (request.shown, celsius):
+        _stop_if(cancelled)
+        limits.append(limits_of(shown))
+    _stop_if(cancelled)
+    return Temperatures(request, celsius, *limits, _in_words(celsius))
+
+
+def _stop_if(cancelled: Cancel) -> None:
+    if cancelled():
+        raise Cancelled
 
 
 def _in_words(celsius: npt.NDArray[np.float32]) -> str:
