@@ -239,26 +239,59 @@ def test_the_image_follows_while_a_slider_is_dragged(widget, viewer, qtbot):
     check_truth(infrared, emissivity=widget.view.form.conditions.emissivity)
 
 
-def test_an_edit_overtakes_the_job_before(widget, viewer, qtbot, monkeypatch):
-    infrared = viewer.layers["a infrared"]
-    started, release = threading.Event(), threading.Event()
-    real, data = thermal_jobs.compute, []
+@pytest.fixture
+def held(monkeypatch):
+    """Hold jobs at their start; return when one has begun, and what lets it go on."""
+    begun, go = threading.Event(), threading.Event()
+    real = thermal_jobs.compute
 
-    def slow(requests: Any, progress: Any, cancelled: Any) -> Any:
-        started.set()
-        assert release.wait(10)
-        return real(requests, progress, cancelled)
+    def compute_later(*arguments: Any) -> Any:
+        begun.set()
+        assert go.wait(10)
+        return real(*arguments)
 
-    monkeypatch.setattr(thermal_jobs, "compute", slow)
-    infrared.events.data.connect(lambda event: data.append(infrared.data))
+    monkeypatch.setattr(thermal_jobs, "compute", compute_later)
+    return begun, go
+
+
+def test_an_edit_overtakes_the_job_before(widget, viewer, qtbot, held):
+    infrared, updates = viewer.layers["a infrared"], []
+    begun, go = held
+    infrared.events.data.connect(lambda event: updates.append(event))
     edit(widget, emissivity=0.5)
-    qtbot.waitUntil(started.is_set)
+    qtbot.waitUntil(begun.is_set)
     edit(widget, emissivity=0.8)
     qtbot.waitUntil(lambda: not widget._timer.isActive())
-    release.set()
+    go.set()
     finished(qtbot, widget)
-    assert len(data) == 1
+    assert len(updates) == 1
     check_truth(infrared, emissivity=0.8)
+
+
+def test_an_edit_is_not_lost_if_the_job_before_ends_first(widget, viewer, qtbot, held):
+    infrared, updates = viewer.layers["a infrared"], []
+    begun, go = held
+    infrared.events.data.connect(lambda event: updates.append(event))
+    edit(widget, emissivity=0.5)
+    qtbot.waitUntil(begun.is_set)
+    widget._timer.setInterval(500)
+    edit(widget, emissivity=0.8)
+    go.set()
+    qtbot.waitUntil(lambda: len(updates) == 1)
+    assert widget.view.form.conditions == AS_SET.changed(emissivity=0.8)
+    finished(qtbot, widget)
+    check_truth(infrared, emissivity=0.8)
+
+
+def test_an_impossible_edit_ends_the_job_before(widget, viewer, qtbot, held):
+    begun, go = held
+    edit(widget, emissivity=0.5)
+    qtbot.waitUntil(begun.is_set)
+    edit(widget, **STEAM)
+    qtbot.waitUntil(lambda: not widget._timer.isActive())
+    go.set()
+    finished(qtbot, widget)
+    check_truth(viewer.layers["a infrared"])
 
 
 def test_limits_follow_unless_the_user_has_moved_them(widget, viewer, qtbot):
@@ -286,12 +319,6 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(widget, viewer, qtbo
     finished(qtbot, widget)
     assert widget.view.message.level == "note"
     check_truth(viewer.layers["a infrared"], **{**STEAM, "distance": 10})
-
-
-def test_an_impossible_edit_ends_the_one_under_way(widget, viewer, qtbot):
-    edit(widget, emissivity=0.5, **STEAM)
-    finished(qtbot, widget)
-    check_truth(viewer.layers["a infrared"])
 
 
 def test_other_layers_get_a_hint(widget, viewer):
@@ -333,21 +360,13 @@ def test_a_duplicate_is_another_layer(widget, viewer, qtbot):
     assert widget.view.form.conditions == AS_SET
 
 
-def test_data_of_the_users_own_are_not_overwritten_by_what_comes_late(widget, viewer, qtbot, monkeypatch):
+def test_data_of_the_users_own_are_not_overwritten_by_what_comes_late(widget, viewer, qtbot, held):
     infrared = viewer.layers["a infrared"]
-    started, release = threading.Event(), threading.Event()
-    real = thermal_jobs.compute
-
-    def slow(*arguments: Any) -> Any:
-        started.set()
-        assert release.wait(10)
-        return real(*arguments)
-
-    monkeypatch.setattr(thermal_jobs, "compute", slow)
+    begun, go = held
     edit(widget, emissivity=0.5)
-    qtbot.waitUntil(started.is_set)
+    qtbot.waitUntil(begun.is_set)
     infrared.data = own = np.zeros_like(infrared.data)
-    release.set()
+    go.set()
     finished(qtbot, widget)
     assert infrared.data is own
     assert widget.view.form.conditions == AS_SET

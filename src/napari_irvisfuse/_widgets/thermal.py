@@ -89,7 +89,7 @@ class ThermalWidget(DockedWidget):
         self._timer = single_shot(self.native, _FOLLOW_MS, self._compute)
         self.view.form.edited.connect(self._on_edited)
         self.view.back_button.clicked.connect(self.put_back)
-        self._link.layers_changed.connect(self._on_layers_changed)
+        self._link.layers_changed.connect(self._refresh)  # it may have another name
         self._link.data_changed.connect(self._on_data_changed)
         self._attach()
         self._take_up()
@@ -139,6 +139,7 @@ class ThermalWidget(DockedWidget):
             for layer, image in images.items()
             if image is not None
         ]
+        self._wanted = {request.layer: request.conditions for request in requests}
         if not requests:
             self._jobs.cancel()
             return
@@ -186,10 +187,6 @@ class ThermalWidget(DockedWidget):
         if not self._trouble:  # else the user is not done with them
             self._show_conditions()
         self._said = ""
-        self._refresh()
-
-    def _on_layers_changed(self) -> None:
-        self._wanted = {layer: wanted for layer, wanted in self._wanted.items() if layer in self._viewer.layers}
         self._refresh()
 
     def _show_conditions(self) -> None:
