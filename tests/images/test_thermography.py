@@ -109,6 +109,12 @@ def test_from_where_nothing_arrives_nothing_is_measured():
         temperatures_of(np.full((2, 2), 17000, np.uint16), T540, AIR, Conditions(distance=1e6))
 
 
+@pytest.mark.parametrize("celsius", [100.0, 380.0, 1e6])
+@pytest.mark.parametrize("distance", [1.0, 1e6])
+def test_hot_and_humid_air_is_a_number_too(celsius, distance):
+    assert 0 <= AIR.transmission(distance, celsius, 1.0) <= 1
+
+
 def test_an_unknown_condition_is_refused():
     with pytest.raises(ParameterError, match="emissivity, distance"):
         Conditions().changed(emisivity=0.9)

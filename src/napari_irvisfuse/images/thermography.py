@@ -60,8 +60,12 @@ class Atmosphere:
         exponent = 1.5587 + 6.939e-2 * celsius - 2.7816e-4 * celsius**2 + 6.8455e-7 * celsius**3
         water = math.sqrt(relative_humidity * math.exp(min(exponent, 50.0)))
         path = math.sqrt(distance)
-        near = self.x * math.exp(-path * (self.alpha1 + self.beta1 * water))
-        return min(max(near + (1 - self.x) * math.exp(-path * (self.alpha2 + self.beta2 * water)), 0.0), 1.0)
+        # hot, humid air is beyond what the formula is for; what it gives there must be a number all the same
+        first, second = (
+            math.exp(min(-path * (alpha + beta * water), 700.0))
+            for alpha, beta in ((self.alpha1, self.beta1), (self.alpha2, self.beta2))
+        )
+        return min(max(self.x * first + (1 - self.x) * second, 0.0), 1.0)
 
 
 @dataclass(frozen=True)
