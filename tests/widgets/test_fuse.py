@@ -801,7 +801,7 @@ def test_every_method_can_be_chosen(widget):
 
 
 def test_says_what_auto_means_and_where_the_weights_are(widget, qtbot, tmp_path):
-    qtbot.waitUntil(lambda: "threads" in widget.view.device.explanation, timeout=10_000)
+    qtbot.waitUntil(lambda: "thread" in widget.view.device.explanation, timeout=10_000)
     assert "doi.org/10.1000/fake" in widget.view.methods.reference.text()
     widget.choose("resnet152")
     qtbot.waitUntil(lambda: "MB will be downloaded" in widget.view.weights.state, timeout=20_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -156,8 +157,12 @@ def _has_value(at: npt.NDArray[np.float64], shape: Shape, holes: npt.NDArray[np.
     far = np.array(shape, np.float64).reshape(2, *[1] * (at.ndim - 1)) - 0.5
     inside = np.asarray(((at >= -0.5 - _EDGE) & (at <= far + _EDGE)).all(axis=0))
     if holes is not None:
-        row, column = np.clip(np.floor(at[:, inside] + 0.5), 0, far.reshape(2, 1) - 0.5).astype(np.intp)
-        inside[inside] = ~holes[row, column]
+        places, there = at[:, inside], np.zeros(np.count_nonzero(inside), np.bool_)
+        for nudge in itertools.product((-_EDGE, _EDGE), repeat=2):  # a hole's edge is as wide as the image's
+            pixels = np.floor(places + np.array(nudge)[:, None] + 0.5)
+            row, column = np.clip(pixels, 0, far.reshape(2, 1) - 0.5).astype(np.intp)
+            there |= ~holes[row, column]
+        inside[inside] = there
     return inside
 
 
