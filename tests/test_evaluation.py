@@ -367,7 +367,7 @@ def test_pairs_of_other_sizes_than_the_rig_are_failures(data, spy, rig):
 
 
 def test_what_is_no_alignment_is_refused_at_once(data, spy):
-    with pytest.raises(AlignmentError, match="cannot be read"):
+    with pytest.raises(AlignmentError, match="There is no alignment file"):
         evaluate_folder(data / "ir", data / "vi", methods=["max"], ir_to_visible=data / "nowhere.json")
     with pytest.raises(ParameterError, match="grid is one of"):
         run(data, grid="moon")

@@ -83,7 +83,9 @@ def test_an_alignment_for_all_pairs(run, refused):
     expected = _expected(methods=["max"], ir_to_visible=matrix)
     assert document["means"] == json.loads(expected.to_json())["means"]
     assert expected.means()["max"] != _expected(methods=["max"]).means()["max"]
-    assert "cannot be read" in refused(*SOURCES, *FUSED, "--align", "nowhere.json")
+    assert "There is no alignment file nowhere.json: name one, or say" in refused(
+        *SOURCES, *FUSED, "--align", "nowhere.json"
+    )
     assert "grid is one of" in refused(*SOURCES, *FUSED, "--grid", "moon")
 
 

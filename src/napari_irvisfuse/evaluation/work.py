@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from napari_irvisfuse.devices import is_out_of_memory
 from napari_irvisfuse.errors import Cancelled, FusionError, OutputError
-from napari_irvisfuse.images.alignment_files import Alignment, read_alignment
+from napari_irvisfuse.images.alignment_files import Alignment
 from napari_irvisfuse.images.files import read_image
 from napari_irvisfuse.images.pair import ImagePair
-from napari_irvisfuse.images.placement import FIT, GridChoice, PlacementSpec, check_grid, parse_rows
+from napari_irvisfuse.images.placement import GridChoice, PlacementSpec, check_grid, parse_rows, read_placement
 from napari_irvisfuse.images.radiometric import read_infrared
 from napari_irvisfuse.metrics import evaluate
 from napari_irvisfuse.pipeline import fuse
@@ -77,8 +77,8 @@ class Placed:
         AlignmentError, ParameterError
             If it is none.
         """
-        if isinstance(ir_to_visible, str | Path) and ir_to_visible != FIT:
-            ir_to_visible = read_alignment(ir_to_visible)
+        if isinstance(ir_to_visible, str | Path):
+            ir_to_visible = read_placement(ir_to_visible)
         known = ir_to_visible if isinstance(ir_to_visible, Alignment) else parse_rows(ir_to_visible)
         return cls(known, check_grid(grid))
 
