@@ -284,6 +284,16 @@ def test_nothing_is_called_after_the_owner_is_destroyed(qtbot: Any) -> None:
     assert not JobRunner._busy
 
 
+def test_a_runner_that_was_collected_before_its_owner_says_nothing(qtbot: Any) -> None:
+    """What the garbage collector leaves of it for a moment: Qt's half, which still hears of the owner's end."""
+    widget = QWidget()
+    runner = JobRunner(widget)
+    vars(runner).clear()
+    with qtbot.captureExceptions() as exceptions, qtbot.waitSignal(widget.destroyed, timeout=1000):
+        widget.deleteLater()
+    assert exceptions == []
+
+
 def test_closing_the_dock_cancels_even_if_the_widget_lives_on(qtbot: Any) -> None:
     window, dock, inner, widget = QMainWindow(), QDockWidget(), QWidget(), QWidget()
     qtbot.addWidget(window)

@@ -296,6 +296,8 @@ class JobRunner(QObject):
 
     @Slot()
     def _on_owner_destroyed(self) -> None:
+        if not vars(self):  # the garbage collector has been here first; it leaves those that run alone, see _busy
+            return
         # Qt is about to delete this object too, and with it every connection: only the thread has to be told.
         self._callbacks.clear()
         if self._next is not None:
