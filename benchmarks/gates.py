@@ -44,6 +44,7 @@ class Row:
     image: str
     ssim_ir: float
     ssim_visible: float
+    ssim_maximum: float  # of max(I, V) to the source it is nearer to: near 1, the pair itself asks for a copy
     hot: float
     fused: dict[str, float]
     average: dict[str, float]
@@ -84,6 +85,8 @@ def measure(files: ImageFiles, args: argparse.Namespace, references: Path | None
         name: nif.evaluate(luma, source, source, "standard", ["SSIM"])["SSIM"]
         for name, source in (("i", ir), ("v", visible))
     }
+    brighter = in_levels(np.maximum(ir, visible))
+    nearest = max(nif.evaluate(brighter, source, source, "standard", ["SSIM"])["SSIM"] for source in (ir, visible))
     hot = ir >= np.quantile(ir, 0.98)
     if args.pictures is not None:
         args.pictures.mkdir(parents=True, exist_ok=True)
@@ -101,6 +104,7 @@ def measure(files: ImageFiles, args: argparse.Namespace, references: Path | None
         files.image,
         both["i"],
         both["v"],
+        nearest,
         float(luma[hot].mean() / max(float(ir[hot].mean()), 1e-6)),
         metrics(luma),
         {name: of_average[name] for name in names},
@@ -113,10 +117,16 @@ def report(title: str, rows: list[Row], args: argparse.Namespace) -> bool:
     names = BETTER[args.gates]
     print(f"\n## {title}: {len(rows)} pairs\n")
     if args.per_image:
-        heads = ["pair", "SSIM I", "SSIM V", "hot", *(f"{name} (average)" for name in names)]
+        heads = ["pair", "SSIM I", "SSIM V", "SSIM of max(I, V)", "hot", *(f"{name} (average)" for name in names)]
         print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
         for row in rows:
-            cells = [row.image, f"{row.ssim_ir:.3f}", f"{row.ssim_visible:.3f}", f"{row.hot:.2f}"]
+            cells = [
+                row.image,
+                f"{row.ssim_ir:.3f}",
+                f"{row.ssim_visible:.3f}",
+                f"{row.ssim_maximum:.3f}",
+                f"{row.hot:.2f}",
+            ]
             cells += [f"{row.fused[name]:.3f} ({row.average[name]:.3f})" for name in names]
             print("| " + " | ".join(cells) + " |")
         print()

@@ -1,9 +1,11 @@
 """TransFusion on a 640×480 pair: speed, precision, memory, against the same network run plainly; all in one run.
 
     python benchmarks/transfusion.py [full | compact]
+    python benchmarks/transfusion.py pairs FOLDER
 
 Prints ratios, asserts nothing. The weights are seeded and random: speed and memory do not depend on them, the precision
-that is printed is that of a random network.
+that is printed is that of a random network. With ``pairs``, only the precision of the shipped weights is measured, on
+five pairs of a folder with ``ir`` and ``vi``.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import napari_irvisfuse as nif
 from _measure import in_turn, machine, matmul_peak, own_peak_memory, peak_memory, ratio
+from napari_irvisfuse.evaluation.files import pair_files
 from napari_irvisfuse.images.pair import ImagePair
 from napari_irvisfuse.networks.transfusion import TransFusion
 from napari_irvisfuse.networks.transfusion_checkpoints import build_transfusion
@@ -168,9 +171,25 @@ def measure(preset: str, rounds: int) -> None:
     print()
 
 
+def precision_on(folder: Path) -> None:
+    """Print how far bfloat16 is from float32 with the shipped weights."""
+    files = pair_files(folder / "ir", folder / "vi", {}).pairs
+    found = []
+    for pair in files[:: max(1, len(files) // 5)][:5]:
+        exact, quick = (
+            nif.fuse(pair.ir, pair.visible, "transfusion", precision=which, maps=False).fused.astype(int)
+            for which in ("float32", "bfloat16")
+        )
+        found.append(np.abs(exact - quick).ravel())
+    away = np.concatenate(found)
+    print(f"{len(found)} pairs: within one 8-bit level on {(away <= 1).mean():.2%} of values, largest {away.max()}")
+
+
 if __name__ == "__main__":
     argument = sys.argv[1] if len(sys.argv) > 1 else ""
-    if ":" in argument:
+    if argument == "pairs":
+        precision_on(Path(sys.argv[2]))
+    elif ":" in argument:
         only_peak_memory(*argument.split(":"))
     else:
         for name in [argument] if argument else ["full", "compact"]:
